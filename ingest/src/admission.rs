@@ -1,0 +1,1 @@
+//! The byte budget at the door.

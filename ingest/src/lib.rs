@@ -1,0 +1,7 @@
+//! Bodies in, durable batches out: decoding, admission, the write-ahead log and the batcher.
+
+pub mod admission;
+pub mod compression;
+pub mod decode;
+pub mod log;
+pub mod wal;

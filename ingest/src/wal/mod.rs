@@ -1,0 +1,1 @@
+//! The write-ahead log: segment files, frames, group commit and recovery.

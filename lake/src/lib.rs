@@ -1,0 +1,1 @@
+//! The Delta Lake tables: append once, snapshot, count; and the local store that fsyncs.

@@ -1,0 +1,1 @@
+//! Node state that is not rows: tenants and keys, in SQLite.

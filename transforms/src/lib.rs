@@ -1,0 +1,1 @@
+//! Pure functions of rows: the attribute mapping and the price.
