@@ -1,0 +1,186 @@
+//! One span's slots, while its attributes are being read.
+
+use std::borrow::Cow;
+
+use crate::field::{COUNT, Field, Kind};
+use crate::mapping::Mapping;
+use crate::{money, scalar};
+
+/// The rank of a slot that nothing has filled; sources rank below 250.
+const EMPTY: u8 = u8::MAX;
+
+/// Which families of keys a span has; they tell its dialect.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Families {
+    pub(crate) gen_ai: bool,
+    pub(crate) traceloop: bool,
+    pub(crate) langfuse: bool,
+    pub(crate) vercel: bool,
+}
+
+impl Families {
+    /// Notes the family that `key` belongs to.
+    #[inline]
+    pub(crate) fn note(&mut self, key: &str) {
+        match key.as_bytes().first() {
+            Some(b'g') => self.gen_ai = self.gen_ai || key.starts_with("gen_ai."),
+            Some(b't') => self.traceloop = self.traceloop || key.starts_with("traceloop."),
+            Some(b'l') => self.langfuse = self.langfuse || key.starts_with("langfuse.observation."),
+            Some(b'a') => self.vercel = self.vercel || key.starts_with("ai."),
+            _ => {}
+        }
+    }
+}
+
+/// The slots of one span.
+///
+/// A slot holds what its best source so far offered. Values outlive [`Row::clear`]: only ranks say
+/// whether a slot is filled.
+#[derive(Debug)]
+pub(crate) struct Row<'a> {
+    ranks: [u8; COUNT],
+    texts: [Cow<'a, str>; COUNT],
+    numbers: [i64; COUNT],
+    seconds: f64,
+    reported: i128,
+    /// JSON attributes: which, and their text.
+    pub(crate) hosts: Vec<(u8, &'a str)>,
+    pub(crate) families: Families,
+}
+
+impl<'a> Row<'a> {
+    /// No slot filled.
+    pub(crate) fn new() -> Self {
+        Self {
+            ranks: [EMPTY; COUNT],
+            texts: std::array::from_fn(|_| Cow::Borrowed("")),
+            numbers: [0; COUNT],
+            seconds: 0.0,
+            reported: 0,
+            hosts: Vec::new(),
+            families: Families::default(),
+        }
+    }
+
+    /// Empties all slots.
+    pub(crate) fn clear(&mut self) {
+        self.ranks = [EMPTY; COUNT];
+        self.hosts.clear();
+        self.families = Families::default();
+    }
+
+    /// Fills `field` from the source of that rank, unless a better one has, or the value is none.
+    ///
+    /// `double` says whether the sender marked the value as a double; it is asked only where the
+    /// text leaves it open.
+    #[inline]
+    pub(crate) fn offer(
+        &mut self,
+        (field, rank): (Field, u8),
+        value: Cow<'a, str>,
+        mapping: &Mapping,
+        double: impl FnOnce() -> bool,
+    ) {
+        if rank >= self.rank(field) || scalar::absent(&value, &mapping.absent) {
+            return;
+        }
+        let taken = match field.kind() {
+            Kind::Text | Kind::Texts => {
+                *slot(&mut self.texts, field) = value;
+                true
+            }
+            Kind::Int => self.set_number(field, scalar::count(&value, double)),
+            Kind::Bool => self.set_number(field, scalar::truth(&value).map(i64::from)),
+            Kind::Double => scalar::double(&value).map(|s| self.seconds = s).is_some(),
+            Kind::Money => money::parse(&value).map(|m| self.reported = m).is_some(),
+        };
+        if taken {
+            *slot(&mut self.ranks, field) = rank;
+        }
+    }
+
+    /// As [`Row::offer`], of a value in thousandths.
+    pub(crate) fn offer_per_mille(&mut self, field: Field, rank: u8, value: &str) {
+        if let Some(number) = scalar::double(value).filter(|_| rank < self.rank(field)) {
+            self.seconds = number / 1000.0;
+            *slot(&mut self.ranks, field) = rank;
+        }
+    }
+
+    /// As [`Row::offer`], of an amount that a rule has added up.
+    pub(crate) fn offer_money(&mut self, rank: u8, amount: i128) {
+        if rank < self.rank(Field::CostReported) {
+            self.reported = amount;
+            *slot(&mut self.ranks, Field::CostReported) = rank;
+        }
+    }
+
+    /// As [`Row::offer`], of seconds that a rule has worked out.
+    pub(crate) fn offer_seconds(&mut self, rank: u8, seconds: f64) {
+        if rank < self.rank(Field::TtftS) {
+            self.seconds = seconds;
+            *slot(&mut self.ranks, Field::TtftS) = rank;
+        }
+    }
+
+    fn set_number(&mut self, field: Field, number: Option<i64>) -> bool {
+        number
+            .map(|n| *slot(&mut self.numbers, field) = n)
+            .is_some()
+    }
+
+    /// The rank of what fills `field`; the highest there is where nothing does.
+    #[inline]
+    pub(crate) fn rank(&self, field: Field) -> u8 {
+        self.ranks.get(field as usize).copied().unwrap_or(EMPTY)
+    }
+
+    /// Whether something fills `field`.
+    #[inline]
+    pub(crate) fn has(&self, field: Field) -> bool {
+        self.rank(field) != EMPTY
+    }
+
+    /// The text in `field`.
+    #[inline]
+    pub(crate) fn text(&self, field: Field) -> Option<&str> {
+        let text = self.texts.get(field as usize).map(AsRef::as_ref);
+        text.filter(|_| self.has(field))
+    }
+
+    /// The integer or truth value in `field`.
+    #[inline]
+    pub(crate) fn number(&self, field: Field) -> Option<i64> {
+        let number = self.numbers.get(field as usize).copied();
+        number.filter(|_| self.has(field))
+    }
+
+    /// Seconds to the first piece of the answer.
+    pub(crate) fn seconds(&self) -> Option<f64> {
+        self.has(Field::TtftS).then_some(self.seconds)
+    }
+
+    /// The cost as reported, in 10^-12 dollars.
+    pub(crate) fn reported(&self) -> Option<i128> {
+        self.has(Field::CostReported).then_some(self.reported)
+    }
+
+    /// Puts a number that a rule has corrected.
+    pub(crate) fn put(&mut self, field: Field, number: i64) {
+        *slot(&mut self.numbers, field) = number;
+    }
+
+    /// Empties `field`.
+    pub(crate) fn drop_field(&mut self, field: Field) {
+        *slot(&mut self.ranks, field) = EMPTY;
+    }
+}
+
+#[inline]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the arrays have a place for every field, by its number"
+)]
+fn slot<T>(slots: &mut [T; COUNT], field: Field) -> &mut T {
+    &mut slots[field as usize]
+}

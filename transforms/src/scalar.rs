@@ -1,0 +1,92 @@
+//! Attribute values as text: which count as absent, and what numbers they hold.
+
+/// Whether a value says nothing: empty, or one of the words that producers write for "not known".
+#[inline]
+pub(crate) fn absent(value: &str, words: &[String]) -> bool {
+    // The longest word has ten bytes; most values are longer and need no comparison.
+    if value.len() > 32 {
+        return value.trim_ascii().is_empty();
+    }
+    let value = value.trim_ascii();
+    value.is_empty() || words.iter().any(|w| w == value) || matches!(value, "[]" | "{}")
+}
+
+/// Reads a count: an integer, or a double without a fraction when `double` is what was sent.
+///
+/// Beyond 64 bits it is [`i64::MAX`], which no plausible count reaches; `None` for anything else.
+pub(crate) fn count(value: &str, double: impl FnOnce() -> bool) -> Option<i64> {
+    let value = value.trim_ascii();
+    let digits = value.strip_prefix(['+', '-']).unwrap_or(value);
+    if (1..=19).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
+        let saturated = if value.starts_with('-') {
+            i64::MIN
+        } else {
+            i64::MAX
+        };
+        return Some(value.parse().unwrap_or(saturated));
+    }
+    if !double() {
+        return None;
+    }
+    let number: f64 = value.parse().ok()?;
+    let whole =
+        number.is_finite() && number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
+    // The text of a whole double below 2^53 is its digits.
+    whole.then(|| format!("{number}").parse().ok()).flatten()
+}
+
+/// Reads a truth value.
+pub(crate) fn truth(value: &str) -> Option<bool> {
+    let value = value.trim_ascii();
+    if value.eq_ignore_ascii_case("true") {
+        Some(true)
+    } else if value.eq_ignore_ascii_case("false") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// Reads a finite double.
+pub(crate) fn double(value: &str) -> Option<f64> {
+    let number: f64 = value.trim_ascii().parse().ok()?;
+    number.is_finite().then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_integers_or_whole_doubles() {
+        let cases = [
+            ("1234", false, Some(1234)),
+            (" 7 ", false, Some(7)),
+            ("-5", false, Some(-5)),
+            ("9999999999999999999", false, Some(i64::MAX)),
+            ("99999999999999999999", false, None),
+            ("12.0", false, None),
+            ("12.0", true, Some(12)),
+            ("1e3", true, Some(1000)),
+            ("12.5", true, None),
+            ("1e300", true, None),
+            ("NaN", true, None),
+            ("true", true, None),
+            ("", true, None),
+        ];
+        for (text, is_double, expected) in cases {
+            assert_eq!(count(text, || is_double), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn words_for_nothing_are_absent() {
+        let words = ["None", "N/A"].map(String::from);
+        for value in ["", "  ", "None", " N/A ", "[]", "{}", &" ".repeat(40)] {
+            assert!(absent(value, &words), "{value:?}");
+        }
+        for value in ["none", "0", "gpt-4o", &"x".repeat(40)] {
+            assert!(!absent(value, &words), "{value:?}");
+        }
+    }
+}
