@@ -1,0 +1,254 @@
+//! Why a query was not answered, in words that are safe to show to whoever asked.
+//!
+//! A message speaks of the caller's own SQL and of the public tables only. It never holds a row's
+//! contents, another tenant's name or a place in storage; what an operator needs beyond that is
+//! logged where the error is made.
+
+use std::fmt;
+use std::time::Duration;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use weir_model::{Classify, Fault};
+
+/// The longest message, in bytes: an error is an answer, not a dump of the plan.
+const MESSAGE_BYTES_MAX: usize = 600;
+
+/// What went wrong, by what the caller can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The SQL is wrong: correct it. 400.
+    Invalid,
+    /// It ran longer than allowed and was stopped: narrow it. 408.
+    TimedOut,
+    /// The SQL text is longer than allowed. 413.
+    TooLarge,
+    /// It is SQL that this server does not run, or that needs more than a query may use. 422.
+    Refused,
+    /// Too many queries run at once: ask again. 429.
+    Busy,
+    /// The lake or the log could not be read just now: ask again. 503.
+    Unavailable,
+    /// A fault of ours. 500.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The HTTP status that says the same.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Invalid => 400,
+            Self::TimedOut => 408,
+            Self::TooLarge => 413,
+            Self::Refused => 422,
+            Self::Busy => 429,
+            Self::Internal => 500,
+            Self::Unavailable => 503,
+        }
+    }
+}
+
+/// A query was not answered; nothing was changed, since a query changes nothing.
+#[derive(Debug)]
+pub struct QueryError {
+    kind: ErrorKind,
+    code: &'static str,
+    message: String,
+}
+
+impl QueryError {
+    pub(crate) fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code,
+            message: shorten(message.into()),
+        }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, "sql_invalid", message)
+    }
+
+    pub(crate) fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Refused, code, message)
+    }
+
+    pub(crate) fn timed_out(limit: Duration) -> Self {
+        let message = format!(
+            "the query was stopped after {} s; narrow it by time, or select fewer rows",
+            limit.as_secs_f64()
+        );
+        Self::new(ErrorKind::TimedOut, "query_timeout", message)
+    }
+
+    pub(crate) fn unavailable() -> Self {
+        let message = "stored rows cannot be read just now; ask again in a few seconds";
+        Self::new(ErrorKind::Unavailable, "storage_unavailable", message)
+    }
+
+    pub(crate) fn internal() -> Self {
+        let message = "the query failed by a fault of this server; its log says more";
+        Self::new(ErrorKind::Internal, "internal", message)
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The HTTP status of [`kind`](Self::kind).
+    pub fn status(&self) -> u16 {
+        self.kind.status()
+    }
+
+    /// A stable word for this error, for programs.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The same for people, at most 600 bytes, safe to show to whoever asked.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// How long to wait before asking again, where that can help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.kind {
+            ErrorKind::Busy => Some(Duration::from_secs(1)),
+            ErrorKind::Unavailable => Some(Duration::from_secs(5)),
+            ErrorKind::Invalid
+            | ErrorKind::TimedOut
+            | ErrorKind::TooLarge
+            | ErrorKind::Refused
+            | ErrorKind::Internal => None,
+        }
+    }
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for QueryError {}
+
+impl Classify for QueryError {
+    fn fault(&self) -> Fault {
+        match self.kind {
+            ErrorKind::Busy | ErrorKind::Unavailable => Fault::Transient {
+                after: self.retry_after(),
+            },
+            ErrorKind::Invalid
+            | ErrorKind::TimedOut
+            | ErrorKind::TooLarge
+            | ErrorKind::Refused
+            | ErrorKind::Internal => Fault::Permanent,
+        }
+    }
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        let safe = safe_error(&error);
+        if matches!(safe.kind, ErrorKind::Unavailable | ErrorKind::Internal) {
+            tracing::warn!(code = safe.code, error = %error, "query.failed");
+        }
+        safe
+    }
+}
+
+/// Says of DataFusion's error what may be shown: planning errors speak of the caller's SQL and are
+/// passed on; errors of running may quote values and are put into words of our own.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum has variants by feature, and what is not known must not be quoted"
+)]
+fn safe_error(error: &DataFusionError) -> QueryError {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+            safe_error(inner)
+        }
+        DataFusionError::Shared(inner) => safe_error(inner),
+        DataFusionError::Collection(all) => {
+            all.first().map_or_else(QueryError::internal, safe_error)
+        }
+        DataFusionError::SQL(error, _) => QueryError::invalid(error.to_string()),
+        DataFusionError::Plan(text) => QueryError::invalid(text.as_str()),
+        DataFusionError::SchemaError(error, _) => QueryError::invalid(error.to_string()),
+        DataFusionError::NotImplemented(text) => {
+            QueryError::refused("sql_unsupported", text.as_str())
+        }
+        DataFusionError::Configuration(_) => {
+            QueryError::refused("sql_unsupported", "this setting cannot be used here")
+        }
+        DataFusionError::ResourcesExhausted(_) => out_of_resources(),
+        DataFusionError::ArrowError(error, _) => arrow_error(error),
+        DataFusionError::Execution(_) => QueryError::refused(
+            "query_failed",
+            "a value does not fit the function it is given to",
+        ),
+        DataFusionError::External(error) => external_error(error.as_ref()),
+        DataFusionError::ObjectStore(_)
+        | DataFusionError::ParquetError(_)
+        | DataFusionError::IoError(_) => QueryError::unavailable(),
+        _ => QueryError::internal(),
+    }
+}
+
+/// What our own scans and functions raise inside DataFusion comes back out as it was.
+fn external_error(error: &(dyn std::error::Error + 'static)) -> QueryError {
+    if let Some(own) = error.downcast_ref::<QueryError>() {
+        return QueryError::new(own.kind, own.code, own.message.clone());
+    }
+    if let Some(inner) = error.downcast_ref::<DataFusionError>() {
+        return safe_error(inner);
+    }
+    if let Some(inner) = error.downcast_ref::<ArrowError>() {
+        return arrow_error(inner);
+    }
+    QueryError::unavailable()
+}
+
+fn out_of_resources() -> QueryError {
+    QueryError::refused(
+        "query_memory",
+        "the query needs more memory or spill space than one query may use; select fewer columns \
+         or rows, or group by fewer values",
+    )
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not known must not be quoted"
+)]
+fn arrow_error(error: &ArrowError) -> QueryError {
+    let refused = |text| QueryError::refused("query_failed", text);
+    match error {
+        ArrowError::ExternalError(inner) => external_error(inner.as_ref()),
+        ArrowError::DivideByZero => refused("division by zero"),
+        ArrowError::ArithmeticOverflow(_) => refused("a number grows beyond its type"),
+        ArrowError::CastError(_) | ArrowError::ParseError(_) => {
+            refused("a value cannot be read as the type asked for; try_cast gives NULL there")
+        }
+        ArrowError::ComputeError(_) | ArrowError::InvalidArgumentError(_) => {
+            refused("a value does not fit the operation")
+        }
+        ArrowError::MemoryError(_) => out_of_resources(),
+        ArrowError::IoError(_, _) | ArrowError::ParquetError(_) => QueryError::unavailable(),
+        _ => QueryError::internal(),
+    }
+}
+
+/// Cuts at a character's edge.
+fn shorten(mut text: String) -> String {
+    if text.len() > MESSAGE_BYTES_MAX {
+        let mut end = MESSAGE_BYTES_MAX;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    text
+}

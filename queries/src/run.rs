@@ -1,0 +1,358 @@
+//! One query from its text to its rows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::SchemaRef;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+    MemorySchemaProvider, SchemaProvider,
+};
+use datafusion::common::TableReference;
+use datafusion::config::Dialect;
+use datafusion::datasource::ViewTable;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::Statement;
+use futures::StreamExt;
+use weir_lake::Lake;
+use weir_model::{Dataset, RecentRows, TenantId};
+
+use crate::functions;
+use crate::growth::CheckGrowth;
+use crate::guard::{self, Request};
+use crate::lake_scan::LakeAccess;
+use crate::pool::QueryPool;
+use crate::store::OnlyLake;
+use crate::table::TenantTable;
+use crate::views::{self, View};
+use crate::{EngineConfig, QueryError};
+
+/// The names that stand before a table's, for tools that write them.
+const CATALOG: &str = "weir";
+const SCHEMA: &str = "public";
+
+/// Memory for parsed Parquet footers, shared by all queries.
+const FOOTER_CACHE_BYTES: usize = 64 << 20;
+
+/// What an answer may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+}
+
+/// The rows of an answer.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) schema: SchemaRef,
+    pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) truncated: bool,
+}
+
+/// What all queries share.
+pub(crate) struct Core {
+    lake: Arc<Lake>,
+    recent: Arc<dyn RecentRows>,
+    access: Arc<LakeAccess>,
+    /// Functions, rules and settings, without a table; each query takes a copy.
+    base: SessionState,
+    memory: Arc<dyn MemoryPool>,
+    config: EngineConfig,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    pub(crate) fn new(
+        lake: Arc<Lake>,
+        recent: Arc<dyn RecentRows>,
+        config: EngineConfig,
+        threads: usize,
+    ) -> Result<Self, QueryError> {
+        let env = RuntimeEnvBuilder::new()
+            .with_object_store_registry(Arc::new(OnlyLake::new(lake.store())))
+            .with_metadata_cache_limit(FOOTER_CACHE_BYTES)
+            .with_disk_manager_builder(no_spill())
+            .build_arc()?;
+        let access = LakeAccess {
+            store: lake.store(),
+            footers: env.cache_manager.get_file_metadata_cache(),
+            prefixes: Dataset::ALL.map(|d| (d, lake.table_prefix(d))).to_vec(),
+        };
+        let base = SessionStateBuilder::new()
+            .with_config(session_config(threads))
+            .with_runtime_env(env)
+            .with_analyzer_rule(Arc::new(CheckGrowth));
+        Ok(Self {
+            lake,
+            recent,
+            access: Arc::new(access),
+            base: functions::register(base).build(),
+            memory: Arc::new(GreedyMemoryPool::new(config.memory_bytes)),
+            config,
+        })
+    }
+
+    /// Answers `sql` for `tenant`.
+    ///
+    /// # Errors
+    ///
+    /// See [`QueryError`].
+    pub(crate) async fn run(
+        &self,
+        tenant: &TenantId,
+        sql: &str,
+        bounds: Bounds,
+    ) -> Result<Rows, QueryError> {
+        match guard::admit(sql, self.config.sql_bytes_max)? {
+            Request::ShowTables => Ok(whole(views::list()?)),
+            Request::Describe(table) => self.describe(tenant, &table).await,
+            Request::Query(statement) => self.select(tenant, *statement, bounds).await,
+        }
+    }
+
+    async fn describe(&self, tenant: &TenantId, table: &str) -> Result<Rows, QueryError> {
+        if let Some(dataset) = Dataset::from_name(table) {
+            return Ok(whole(views::describe(table, &dataset.schema())?));
+        }
+        let view = views::view(table).ok_or_else(|| unknown_table(table))?;
+        let mut session = self.session()?;
+        session
+            .open(self, tenant, &[TableReference::bare(view.name)])
+            .await?;
+        let plan = session.plan_view(view).await?;
+        Ok(whole(views::describe(table, plan.schema().as_arrow())?))
+    }
+
+    async fn select(
+        &self,
+        tenant: &TenantId,
+        statement: Statement,
+        bounds: Bounds,
+    ) -> Result<Rows, QueryError> {
+        let mut session = self.session()?;
+        let references = session.state.resolve_table_references(&statement)?;
+        session.open(self, tenant, &references).await?;
+        let plan = session.state.statement_to_plan(statement).await?;
+        SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false)
+            .verify_plan(&plan)?;
+        let plan = limited(plan, bounds.rows)?;
+        let physical = session.state.create_physical_plan(&plan).await?;
+        let context = TaskContext::from(&session.state).with_runtime(self.environment()?);
+        let mut stream = execute_stream(physical, Arc::new(context))?;
+        let mut rows = Rows {
+            schema: stream.schema(),
+            batches: Vec::new(),
+            truncated: false,
+        };
+        let mut left = bounds;
+        while let Some(batch) = stream.next().await {
+            if !rows.take(batch?, &mut left)? {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// A session that knows no table yet.
+    fn session(&self) -> Result<Session, QueryError> {
+        let mut state = self.base.clone();
+        let tables = Arc::new(MemorySchemaProvider::new());
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(SCHEMA, Arc::clone(&tables) as _)?;
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+        state.register_catalog_list(Arc::new(catalogs));
+        // `now()` is the moment at which the query began, everywhere in it.
+        state.mark_start_execution();
+        Ok(Session { state, tables })
+    }
+
+    /// Memory and spill space of one query.
+    fn environment(&self) -> Result<Arc<RuntimeEnv>, QueryError> {
+        let own = QueryPool::new(self.config.query_memory_bytes, Arc::clone(&self.memory));
+        let mut env = self.base.runtime_env().as_ref().clone();
+        env.memory_pool = Arc::new(own);
+        let spill = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![
+                self.config.spill_dir.clone(),
+            ]))
+            .with_max_temp_directory_size(self.config.spill_bytes)
+            .build()?;
+        env.disk_manager = Arc::new(spill);
+        Ok(Arc::new(env))
+    }
+}
+
+/// One query's session: the tables that it names, as they are for one tenant at one moment.
+struct Session {
+    state: SessionState,
+    tables: Arc<MemorySchemaProvider>,
+}
+
+impl Session {
+    /// Opens the tables and views that a query refers to, and no others.
+    async fn open(
+        &mut self,
+        core: &Core,
+        tenant: &TenantId,
+        references: &[TableReference],
+    ) -> Result<(), QueryError> {
+        let mut datasets: Vec<Dataset> = Vec::new();
+        let mut used: Vec<&'static View> = Vec::new();
+        for reference in references {
+            let name = own_name(reference)?;
+            if let Some(dataset) = Dataset::from_name(name) {
+                datasets.push(dataset);
+            } else {
+                let view = views::view(name).ok_or_else(|| unknown_table(name))?;
+                datasets.extend(view.reads);
+                used.push(view);
+            }
+        }
+        datasets.sort_unstable();
+        datasets.dedup();
+        for dataset in datasets {
+            let access = Arc::clone(&core.access);
+            let table =
+                TenantTable::open(dataset, tenant, &core.lake, &core.recent, access).await?;
+            self.tables
+                .register_table(dataset.name().to_owned(), Arc::new(table))?;
+        }
+        for view in used {
+            if !self.tables.table_exist(view.name) {
+                let plan = self.plan_view(view).await?;
+                let table = ViewTable::new(plan, None);
+                self.tables
+                    .register_table(view.name.to_owned(), Arc::new(table))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn plan_view(&self, view: &View) -> Result<LogicalPlan, QueryError> {
+        let statement = self.state.sql_to_statement(view.sql, &Dialect::Generic)?;
+        Ok(self.state.statement_to_plan(statement).await?)
+    }
+}
+
+/// A table's name, where nothing but our own catalog stands before it.
+fn own_name(reference: &TableReference) -> Result<&str, QueryError> {
+    let catalog = reference.catalog().is_none_or(|c| c == CATALOG);
+    let schema = reference.schema().is_none_or(|s| s == SCHEMA);
+    if catalog && schema {
+        Ok(reference.table())
+    } else {
+        Err(unknown_table(&reference.to_string()))
+    }
+}
+
+fn unknown_table(name: &str) -> QueryError {
+    // The name is the caller's own word; it is cut, as any message is.
+    let name: String = name.chars().take(80).collect();
+    QueryError::new(
+        crate::ErrorKind::Invalid,
+        "table_unknown",
+        format!("there is no table `{name}`; SHOW TABLES lists them"),
+    )
+}
+
+/// Stops a plan one row after the limit, so that a sort above many rows keeps only the first ones.
+fn limited(plan: LogicalPlan, rows: usize) -> Result<LogicalPlan, QueryError> {
+    if matches!(plan, LogicalPlan::Explain(_)) {
+        return Ok(plan);
+    }
+    let limited = LogicalPlanBuilder::from(plan).limit(0, Some(rows.saturating_add(1)))?;
+    Ok(limited.build()?)
+}
+
+fn whole(batch: RecordBatch) -> Rows {
+    Rows {
+        schema: batch.schema(),
+        batches: vec![batch],
+        truncated: false,
+    }
+}
+
+impl Rows {
+    /// Takes what fits of `batch`; `false` where no more is wanted.
+    fn take(&mut self, batch: RecordBatch, left: &mut Bounds) -> Result<bool, QueryError> {
+        let rows = batch.num_rows();
+        if rows == 0 {
+            return Ok(true);
+        }
+        let bytes = batch_bytes(&batch)?;
+        let fit = if bytes <= left.bytes {
+            rows
+        } else {
+            // Rows of a batch are taken to be of one width: the limit is a guard, not a ruler.
+            left.bytes / (bytes / rows).max(1)
+        };
+        let fit = fit.min(left.rows).min(rows);
+        if fit == rows {
+            left.rows -= rows;
+            left.bytes = left.bytes.saturating_sub(bytes);
+            self.batches.push(batch);
+            return Ok(true);
+        }
+        if fit > 0 {
+            self.batches.push(batch.slice(0, fit));
+        }
+        self.truncated = true;
+        Ok(false)
+    }
+}
+
+/// What the rows hold, counted once even where they are a slice of more.
+fn batch_bytes(batch: &RecordBatch) -> Result<usize, QueryError> {
+    let mut bytes = 0_usize;
+    for column in batch.columns() {
+        let data = column.to_data();
+        let size = data
+            .get_slice_memory_size()
+            .map_err(|_| QueryError::internal())?;
+        bytes = bytes.saturating_add(size);
+    }
+    Ok(bytes)
+}
+
+fn no_spill() -> DiskManagerBuilder {
+    DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled)
+}
+
+fn session_config(threads: usize) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(threads)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_information_schema(false);
+    let options = config.options_mut();
+    options.execution.enable_recursive_ctes = false;
+    // Texts are plain UTF-8 in the model, in files and in memory; views would only appear in
+    // answers, where some readers do not know them.
+    options.execution.parquet.schema_force_view_types = false;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    // The scan evaluates predicates while it decodes: columns of rows that do not match are not
+    // decoded.
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    config
+}

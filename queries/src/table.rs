@@ -1,0 +1,173 @@
+//! One tenant's view of one dataset: the lake's files and the recent rows as a single table.
+//!
+//! ```text
+//!  1 pin recent rows      blocks 7 8 9 10        (of this node)
+//!  2 take the snapshot    holds batches ..8      (committed(node) = 8)
+//!  3 keep the later ones          9 10
+//!
+//!            Union --+-- Parquet scan of the snapshot's files
+//!                    '-- stream of blocks 9, 10
+//! ```
+//!
+//! # Invariants
+//!
+//! * Pin first, snapshot second. A row that leaves the recent rows between the two is in the
+//!   snapshot; a row that reaches the lake between the two is known by its batch number.
+//! * A query makes one such table for each dataset and every scan of the query uses it, so a
+//!   self-join sees one state.
+//! * Files that hold other tenants' rows too are read behind a fence that no predicate of the query
+//!   crosses; see [`lake_scan`](crate::lake_scan).
+
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::streaming::StreamingTableExec;
+use datafusion::physical_plan::union::UnionExec;
+use weir_lake::{Lake, Snapshot};
+use weir_model::{Dataset, RecentRows, TenantId};
+
+use crate::QueryError;
+use crate::lake_scan::{LakeAccess, LakeScan};
+use crate::recent::{OpenBlock, RecentStream};
+
+/// Recent rows below this are read by one thread.
+const ROWS_PER_STREAM: usize = 32_768;
+
+/// A dataset as one tenant sees it at one moment.
+#[derive(Debug)]
+pub(crate) struct TenantTable {
+    dataset: Dataset,
+    tenant: TenantId,
+    snapshot: Arc<Snapshot>,
+    recent: Vec<OpenBlock>,
+    access: Arc<LakeAccess>,
+}
+
+impl TenantTable {
+    /// Takes the state of `dataset` as it is now.
+    ///
+    /// # Errors
+    ///
+    /// Where the lake's log cannot be read: an answer would miss rows.
+    pub(crate) async fn open(
+        dataset: Dataset,
+        tenant: &TenantId,
+        lake: &Lake,
+        recent: &Arc<dyn RecentRows>,
+        access: Arc<LakeAccess>,
+    ) -> Result<Self, QueryError> {
+        let rows = Arc::clone(recent);
+        let pinned = tokio::task::spawn_blocking(move || rows.pin(dataset))
+            .await
+            .map_err(|_| QueryError::internal())?;
+        let snapshot = lake.snapshot(dataset).await.map_err(|error| {
+            tracing::warn!(%dataset, error = %error, "query.snapshot.unreadable");
+            QueryError::unavailable()
+        })?;
+        let committed = snapshot.committed(&pinned.node);
+        let partial = snapshot.partial(&pinned.node);
+        let later = pinned.blocks.into_iter().filter(|b| b.batch() > committed);
+        let recent = later.map(|block| {
+            let part = partial.filter(|p| p.batch == block.batch());
+            OpenBlock {
+                block,
+                rows_from: part.map_or(0, |p| p.rows_end),
+            }
+        });
+        Ok(Self {
+            dataset,
+            tenant: tenant.clone(),
+            recent: recent.collect(),
+            snapshot,
+            access,
+        })
+    }
+
+    /// The recent rows as a plan, spread over at most `streams` streams; `None` where none are.
+    fn recent_plan(
+        &self,
+        projection: &[usize],
+        limit: Option<usize>,
+        streams: usize,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if self.recent.is_empty() {
+            return Ok(None);
+        }
+        let rows: usize = self.recent.iter().map(|b| b.block.rows()).sum();
+        let wanted = rows.div_ceil(ROWS_PER_STREAM).clamp(1, streams.max(1));
+        let per_stream = self.recent.len().div_ceil(wanted).max(1);
+        let full = self.dataset.schema();
+        let mut parts = Vec::new();
+        for blocks in self.recent.chunks(per_stream) {
+            let stream = RecentStream::new(
+                blocks.to_vec(),
+                self.tenant.clone(),
+                Arc::clone(&full),
+                projection.to_vec(),
+            )?;
+            parts.push(Arc::new(stream) as _);
+        }
+        let schema = Arc::new(full.project(projection)?);
+        let plan = StreamingTableExec::try_new(schema, parts, None, [], false, limit)?;
+        Ok(Some(Arc::new(plan)))
+    }
+}
+
+#[async_trait]
+impl TableProvider for TenantTable {
+    fn schema(&self) -> SchemaRef {
+        self.dataset.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        // Filters choose files here and are applied above: a file that is kept may hold others.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all = || (0..self.dataset.schema().fields().len()).collect();
+        let projection = projection.cloned().unwrap_or_else(all);
+        let streams = state.config().target_partitions();
+        let scan = LakeScan {
+            dataset: self.dataset,
+            tenant: &self.tenant,
+            snapshot: &self.snapshot,
+            access: &self.access,
+            projection: &projection,
+            filters,
+            limit,
+        };
+        let mut inputs = scan.plans(state)?;
+        inputs.extend(self.recent_plan(&projection, limit, streams)?);
+        if inputs.is_empty() {
+            let schema = self.dataset.schema().project(&projection)?;
+            return Ok(Arc::new(EmptyExec::new(Arc::new(schema))));
+        }
+        UnionExec::try_new(inputs)
+    }
+}
+
+impl From<QueryError> for DataFusionError {
+    fn from(error: QueryError) -> Self {
+        Self::External(Box::new(error))
+    }
+}
