@@ -61,12 +61,13 @@ pub(crate) async fn rows(
 ) -> Result<BTreeMap<i64, u64>, LakeError> {
     let (node, batches) = whose;
     let mut counts = BTreeMap::new();
-    let wanted = snapshot
-        .files()
-        .iter()
-        .filter(|f| may_hold(f, node, &batches));
+    let files = snapshot.files().iter();
+    let wanted: Vec<Arc<LakeFile>> = files
+        .filter(|f| may_hold(f, node, &batches))
+        .map(Arc::clone)
+        .collect();
     let mut files = futures::stream::iter(wanted)
-        .map(|file| count_file(store, prefix, file, node))
+        .map(|file| async move { count_file(store, prefix, &file, node).await })
         .buffer_unordered(FILES_AT_ONCE);
     while let Some(found) = files.try_next().await? {
         for (batch, rows) in found {

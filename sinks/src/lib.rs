@@ -1,1 +1,30 @@
-//! The sink trait, the delivery loop that settles every batch, and the sinks.
+//! Sinks: where rows go, and the one loop that gets them there.
+//!
+//! ```text
+//! BatchSource --run of batches--> delivery --write--> Sink --> receipt or classified error
+//!  (log, lake)                       |
+//!                                    |-- transient: again, later and later
+//!                                    |-- permanent: smaller runs, down to the rows at fault,
+//!                                    |              which go to the dead letters
+//!                                    '-- settled:   the cursor moves
+//! ```
+//!
+//! # Invariants
+//!
+//! * A row has one of two ends at each sink: stored once, or set aside with a reason. There is no
+//!   third; what the log itself has lost is counted and said.
+//! * The cursor of a sink moves only over batches whose every row has come to an end, and only
+//!   after that end is durable.
+//! * One sink, or one dataset in it, that is stuck delays no other.
+
+pub mod contract;
+pub mod dead;
+pub mod delivery;
+pub mod lake;
+pub mod memory;
+mod sink;
+pub mod testing;
+
+pub use dead::{DeadLetter, DeadLetters};
+pub use delivery::{Delivery, DeliveryConfig, DeliveryStatus};
+pub use sink::{Part, PartId, Receipt, Sink, SinkError};

@@ -1,0 +1,5 @@
+//! What every sink must hold to; see [`assert_holds`].
+
+mod rows;
+
+pub use rows::sample_rows;

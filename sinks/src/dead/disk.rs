@@ -1,0 +1,111 @@
+//! Small files, written so that they are whole and durable or not there.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::DeadError;
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> DeadError {
+    let path = path.to_owned();
+    move |source| DeadError::Disk { path, source }
+}
+
+fn sync_folder(path: &Path) -> Result<(), DeadError> {
+    let sync = File::open(path).and_then(|f| f.sync_all());
+    sync.map_err(failed(path))
+}
+
+/// Makes `folder` and what is missing above it, durably.
+pub(super) fn make_folders(folder: &Path) -> Result<(), DeadError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let Some(parent) = folder.parent().filter(|p| !p.as_os_str().is_empty()) else {
+        return std::fs::create_dir_all(folder).map_err(failed(folder));
+    };
+    make_folders(parent)?;
+    match std::fs::create_dir(folder) {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(failed(folder)(e)),
+    }
+    sync_folder(parent)
+}
+
+/// Writes `path` anew: beside it, fsynced, renamed, and the folder fsynced.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), DeadError> {
+    let beside = path.with_extension("tmp");
+    let put = || -> std::io::Result<()> {
+        let mut file = File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    put().map_err(failed(path))?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), DeadError> {
+    let text = serde_json::to_vec_pretty(value).map_err(|e| failed(path)(e.into()))?;
+    write(path, &text)
+}
+
+/// Reads `path`; `None` where there is no such file.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DeadError> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed(path)(e)),
+    };
+    let value = serde_json::from_slice(&text).map_err(|e| DeadError::Damaged {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    })?;
+    Ok(Some(value))
+}
+
+/// Deletes `path`, durably; one that is not there is no error.
+pub(super) fn remove(path: &Path) -> Result<(), DeadError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => path.parent().map_or(Ok(()), sync_folder),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(failed(path)(e)),
+    }
+}
+
+fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, DeadError> {
+    let listed = match std::fs::read_dir(folder) {
+        Ok(listed) => listed,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(failed(folder)(e)),
+    };
+    let mut found = Vec::new();
+    for entry in listed {
+        let entry = entry.map_err(failed(folder))?;
+        if let Ok(name) = entry.file_name().into_string() {
+            found.push((name, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The folders in `folder`, by name; none where it is not there.
+pub(super) fn folders(folder: &Path) -> Result<Vec<(String, PathBuf)>, DeadError> {
+    let mut found = entries(folder)?;
+    found.retain(|(_, path)| path.is_dir());
+    Ok(found)
+}
+
+/// The names of the files in `folder`; none where it is not there.
+pub(super) fn files(folder: &Path) -> Result<Vec<String>, DeadError> {
+    let found = entries(folder)?.into_iter();
+    Ok(found
+        .filter(|(_, path)| path.is_file())
+        .map(|(name, _)| name)
+        .collect())
+}

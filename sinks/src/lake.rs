@@ -1,0 +1,95 @@
+//! The lake as a sink: several batches a commit, once by the commit's transaction number.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use weir_lake::{Appended, Lake, LakeError};
+use weir_model::source::Want;
+use weir_model::{Batch, Dataset, NodeId};
+
+use crate::{Part, Receipt, Sink, SinkError};
+
+/// The lake's name among the sinks.
+pub const NAME: &str = "lake";
+
+/// Rows after which a commit is made without waiting for more.
+const FLUSH_ROWS: usize = 128 * 1024;
+/// Bytes of rows in memory after which a commit is made without waiting for more.
+const FLUSH_BYTES: usize = 64 * 1024 * 1024;
+/// How long the first row of a commit waits for others by default.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Writes batches to the lake.
+#[derive(Clone, Debug)]
+pub struct LakeSink {
+    lake: Arc<Lake>,
+    flush: Duration,
+}
+
+impl LakeSink {
+    /// A sink that commits about every 10 seconds, or every 128k rows or 64 MiB.
+    pub fn new(lake: Arc<Lake>) -> Self {
+        Self {
+            lake,
+            flush: FLUSH_INTERVAL,
+        }
+    }
+
+    /// The same with another wait for more rows: each commit makes at least one file and one
+    /// object-store request more, so seconds are better than milliseconds.
+    #[must_use]
+    pub fn with_flush_interval(mut self, flush: Duration) -> Self {
+        self.flush = flush;
+        self
+    }
+}
+
+fn boxed(error: LakeError) -> SinkError {
+    Box::new(error)
+}
+
+#[async_trait]
+impl Sink for LakeSink {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn appetite(&self) -> Want {
+        Want {
+            rows_max: FLUSH_ROWS,
+            bytes_max: FLUSH_BYTES,
+            gather: self.flush,
+        }
+    }
+
+    async fn write(&self, run: &[Part]) -> Result<Receipt, SinkError> {
+        let done = match run {
+            [part] if !part.is_whole() => self.lake.append_part(part.batch(), part.range()).await,
+            whole => {
+                let batches: Vec<Batch> = whole.iter().map(|p| p.batch().clone()).collect();
+                let Some(first) = batches.first() else {
+                    return Ok(Receipt {
+                        rows: 0,
+                        place: String::new(),
+                    });
+                };
+                self.lake.append(first.dataset(), &batches).await
+            }
+        };
+        let Appended { version, rows, .. } = done.map_err(boxed)?;
+        Ok(Receipt {
+            rows,
+            place: format!("version {version}"),
+        })
+    }
+
+    async fn last_batch(&self, dataset: Dataset, node: &NodeId) -> Result<Option<i64>, SinkError> {
+        self.lake.last_batch(dataset, node).await.map_err(boxed)
+    }
+
+    async fn count(&self, dataset: Dataset, node: &NodeId) -> Result<u64, SinkError> {
+        let counts = self.lake.count_rows(dataset, node, 1, i64::MAX).await;
+        Ok(counts.map_err(boxed)?.values().sum())
+    }
+}
