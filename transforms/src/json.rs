@@ -19,10 +19,10 @@ pub(crate) fn object(text: &str) -> Option<Map<String, Value>> {
 
 /// Reads `text` as a list of texts, or takes it as the only one.
 pub(crate) fn texts(text: &str) -> Vec<String> {
-    if text.starts_with('[') {
-        if let Ok(values) = serde_json::from_str::<Vec<Value>>(text) {
-            return values.iter().map(plain).collect();
-        }
+    if text.starts_with('[')
+        && let Ok(values) = serde_json::from_str::<Vec<Value>>(text)
+    {
+        return values.iter().map(plain).collect();
     }
     vec![text.to_owned()]
 }

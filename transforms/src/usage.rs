@@ -76,17 +76,18 @@ pub(crate) fn settle(row: &mut Row<'_>, billable: bool, exclusive: bool) -> Usag
     let count = |field| row.number(field).unwrap_or_default();
     let cached = count(Field::CacheReadTokens) + count(Field::CacheWriteTokens);
     let reasoning = count(Field::ReasoningTokens);
-    if let Some(input) = row.number(Field::InputTokens) {
-        if cached > 0 && (exclusive || cached > input) {
-            row.put(Field::InputTokens, input + cached);
-            flags.made_inclusive = true;
-        }
+    if let Some(input) = row.number(Field::InputTokens)
+        && cached > 0
+        && (exclusive || cached > input)
+    {
+        row.put(Field::InputTokens, input + cached);
+        flags.made_inclusive = true;
     }
-    if let Some(output) = row.number(Field::OutputTokens) {
-        if reasoning > output {
-            row.put(Field::OutputTokens, output + reasoning);
-            flags.reasoning_added = true;
-        }
+    if let Some(output) = row.number(Field::OutputTokens)
+        && reasoning > output
+    {
+        row.put(Field::OutputTokens, output + reasoning);
+        flags.reasoning_added = true;
     }
     flags
 }

@@ -114,7 +114,7 @@ struct Model {
 #[serde(untagged)]
 enum Prices {
     Conditional(Vec<Conditional>),
-    Direct(Rates),
+    Direct(Box<Rates>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -178,7 +178,7 @@ impl Model {
     fn rates(&self, call: &Call<'_>, variants: bool) -> Option<InForce<'_>> {
         let seconds = call.start_us.div_euclid(MICROS);
         let standard = match &self.prices {
-            Prices::Direct(rates) => rates,
+            Prices::Direct(rates) => &**rates,
             Prices::Conditional(all) => {
                 let holds = |c: &&Conditional| Constraint::holds(c.constraint.as_ref(), seconds);
                 &all.iter().rev().find(holds).or(all.first())?.prices
@@ -335,9 +335,12 @@ impl PriceList {
     fn by_library(&self, provider: &str, model: &str, call: &Call<'_>) -> Result<i128, NoAmount> {
         let amount = self
             .library(Some(provider), model, call)
-            .map_err(|kind| match kind {
-                ErrorKind::InvalidUsage => NoAmount::Inconsistent,
-                _ => NoAmount::Undecided,
+            .map_err(|kind| {
+                if kind == ErrorKind::InvalidUsage {
+                    NoAmount::Inconsistent
+                } else {
+                    NoAmount::Undecided
+                }
             })?;
         money::parse(&amount.to_string()).ok_or(NoAmount::Undecided)
     }

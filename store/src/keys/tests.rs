@@ -1,0 +1,199 @@
+use tempfile::TempDir;
+use weir_model::clock::FixedClock;
+
+use super::*;
+use crate::Scope;
+
+struct Fixture {
+    dir: TempDir,
+    clock: Arc<FixedClock>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            clock: Arc::new(FixedClock::at(1_000_000)),
+        }
+    }
+
+    /// What another process would open.
+    fn open(&self) -> Keys {
+        let clock: Arc<dyn Clock> = Arc::<FixedClock>::clone(&self.clock);
+        Keys::open(self.dir.path(), clock).unwrap()
+    }
+
+    fn pass_us(&self, us: i64) {
+        self.clock.set(self.clock.now_us() + us);
+    }
+}
+
+fn acme() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+#[test]
+fn a_key_resolves_to_its_tenant_and_scopes_until_revoked() {
+    let fixture = Fixture::new();
+    let keys = fixture.open();
+    assert!(keys.is_empty());
+    let key = keys
+        .create(&acme(), Scope::Ingest.into(), "collector")
+        .unwrap();
+    let principal = keys.resolve(&key.text).unwrap();
+    assert_eq!(principal.tenant, acme());
+    assert_eq!(principal.scopes, Scope::Ingest.into());
+    assert_eq!(principal.key_id, key.id);
+    assert!(!keys.is_empty());
+
+    assert!(keys.revoke(&key.id).unwrap());
+    assert_eq!(keys.resolve(&key.text), None);
+    assert!(!keys.revoke(&key.id).unwrap(), "revoked twice");
+    assert!(!keys.revoke("no-such-id").unwrap());
+    assert!(!keys.is_empty(), "a store with revoked keys lets nobody in");
+}
+
+#[test]
+fn no_other_text_is_a_key() {
+    let fixture = Fixture::new();
+    let keys = fixture.open();
+    let (a, b) = (
+        keys.create(&acme(), Scopes::all(), "a").unwrap(),
+        keys.create(&acme(), Scopes::all(), "b").unwrap(),
+    );
+    let crossed = format!("wk_{}_{}", a.id, &b.text[KEY_BYTES - 64..]);
+    let mut last_changed = a.text.clone();
+    let last = last_changed.pop().unwrap();
+    last_changed.push(if last == '0' { '1' } else { '0' });
+    let upper = a.text.to_uppercase();
+    let longer = format!("{} ", a.text);
+    for wrong in [
+        "",
+        "wk_",
+        "wk__",
+        &crossed,
+        &last_changed,
+        &upper,
+        &longer,
+        &a.text[1..],
+    ] {
+        assert_eq!(keys.resolve(wrong), None, "{wrong:?}");
+    }
+    assert!(keys.resolve(&a.text).is_some());
+}
+
+#[test]
+fn keys_survive_a_restart_and_their_text_is_nowhere_on_disk() {
+    let fixture = Fixture::new();
+    let key = fixture.open().create(&acme(), Scopes::all(), "ci").unwrap();
+    assert!(fixture.open().resolve(&key.text).is_some());
+    let secret = &key.text[KEY_BYTES - 64..];
+    for file in fixture.dir.path().read_dir().unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(64).any(|w| w == secret.as_bytes()));
+    }
+}
+
+#[test]
+fn a_change_by_another_process_takes_effect_within_five_seconds() {
+    let fixture = Fixture::new();
+    let (server, tool) = (fixture.open(), fixture.open());
+    let key = tool.create(&acme(), Scopes::all(), "x").unwrap();
+    fixture.pass_us(5_000_000);
+    assert!(server.resolve(&key.text).is_some());
+    assert!(!server.is_empty());
+
+    tool.revoke(&key.id).unwrap();
+    assert!(
+        server.resolve(&key.text).is_some(),
+        "asked again within the same moment"
+    );
+    fixture.pass_us(5_000_000);
+    assert_eq!(server.resolve(&key.text), None);
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_keep_a_revoked_key_alive() {
+    let fixture = Fixture::new();
+    let (server, tool) = (fixture.open(), fixture.open());
+    let key = server.create(&acme(), Scopes::all(), "x").unwrap();
+    tool.revoke(&key.id).unwrap();
+    fixture.pass_us(-900_000);
+    assert_eq!(server.resolve(&key.text), None);
+}
+
+#[test]
+fn the_list_has_all_keys_oldest_first_and_no_text() {
+    let fixture = Fixture::new();
+    let keys = fixture.open();
+    let first = keys.create(&acme(), Scope::Query.into(), "first").unwrap();
+    fixture.pass_us(1);
+    let second = keys
+        .create(&TenantId::local(), Scopes::all(), "second")
+        .unwrap();
+    keys.revoke(&first.id).unwrap();
+    let listed = keys.list().unwrap();
+    let expected = [
+        KeyInfo {
+            id: first.id,
+            tenant: acme(),
+            scopes: Scope::Query.into(),
+            name: "first".into(),
+            created_at_us: 1_000_000,
+            revoked_at_us: Some(1_000_001),
+        },
+        KeyInfo {
+            id: second.id,
+            tenant: TenantId::local(),
+            scopes: Scopes::all(),
+            name: "second".into(),
+            created_at_us: 1_000_001,
+            revoked_at_us: None,
+        },
+    ];
+    assert_eq!(listed, expected);
+}
+
+#[test]
+fn a_database_of_a_newer_weir_is_refused_and_kept() {
+    let fixture = Fixture::new();
+    drop(fixture.open());
+    let database = Connection::open(fixture.dir.path().join(FILE)).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    drop(database);
+    let error = Keys::open(fixture.dir.path(), Arc::<FixedClock>::clone(&fixture.clock)).unwrap_err();
+    assert!(
+        matches!(error, StoreError::Layout { found: 99, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_long_name_is_refused() {
+    let fixture = Fixture::new();
+    let keys = fixture.open();
+    let error = keys
+        .create(&acme(), Scopes::all(), &"n".repeat(201))
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Name { .. }), "{error}");
+    assert!(keys.is_empty());
+}
+
+#[test]
+fn keys_are_made_and_used_by_many_threads_at_once() {
+    let fixture = Fixture::new();
+    let keys = fixture.open();
+    std::thread::scope(|scope| {
+        for i in 0..4 {
+            let (keys, fixture) = (&keys, &fixture);
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    let key = keys.create(&acme(), Scopes::all(), &i.to_string()).unwrap();
+                    assert!(keys.resolve(&key.text).is_some());
+                    fixture.pass_us(3_000_000);
+                }
+            });
+        }
+    });
+    assert_eq!(keys.list().unwrap().len(), 20);
+}
