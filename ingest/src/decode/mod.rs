@@ -17,10 +17,14 @@ mod acceptance;
 pub mod attributes;
 mod columns;
 mod error;
+mod instant;
 mod json;
+mod money;
 pub mod ocsf;
 pub mod otlp;
 pub mod proxy_audit;
+mod rejected;
+mod table;
 mod wire;
 
 pub use acceptance::{Acceptance, Limits};

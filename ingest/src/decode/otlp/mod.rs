@@ -1,5 +1,39 @@
 //! OTLP traces in, rows of `spans` out.
+//!
+//! Protobuf is walked where it lies: each span's fields go straight from the body into the
+//! columns ([`walk`]). JSON is first written as Protobuf ([`json`]), so that both encodings
+//! become rows in one place and by one set of rules.
+//!
+//! # What becomes of odd input
+//!
+//! | input | what happens |
+//! |---|---|
+//! | a trace id that is not 16 bytes or all zero, a span id that is not 8 bytes or all zero | the span is refused, the others are kept |
+//! | times of zero, beyond 64 signed bits, in the wrong order, far away | kept, named in `time_flags` |
+//! | a key twice, too many attributes, events or links, too long values, other ids of the wrong length | kept, as far as the limits go, named in `decode_flags` |
+//! | unknown fields, kinds and status codes | skipped; kept as digits |
+//! | broken encoding, text that is not UTF-8, values that nest too deeply | the request is refused |
+//!
+//! A parent id of zeros means a root, as an empty one does.
+//!
+//! # The content key
+//!
+//! BLAKE3 of the span's own bytes as they were sent, keyed by the BLAKE3 of its resource, its
+//! scope and their schema URLs, cut to 128 bits. The same span sent again by the same exporter has
+//! the same key; a span that differs in anything has another. Two encodings of one span (Protobuf
+//! and JSON, or other field orders) may have different keys: the key can prove a resend, it
+//! cannot disprove one.
+
+mod columns;
+mod json;
+mod lists;
+mod parents;
+mod rejects;
+mod span;
+mod walk;
+
 use arrow_array::RecordBatch;
+
 use super::{Acceptance, DecodeError, Limits};
 
 /// How an OTLP request is encoded.
@@ -24,16 +58,20 @@ pub struct Decoded {
     pub reason: Option<String>,
 }
 
-/// Decodes the body of an export request.
+/// Decodes the body of an export request. JSON is read tolerantly, and also in the flat form
+/// `{"spans":[...]}`.
 ///
 /// # Errors
 ///
 /// [`DecodeError`] where the body as a whole is refused; no row was made.
 pub fn decode_traces(
-    _body: &[u8],
-    _encoding: OtlpEncoding,
-    _at: &Acceptance,
-    _limits: &Limits,
+    body: &[u8],
+    encoding: OtlpEncoding,
+    at: &Acceptance,
+    limits: &Limits,
 ) -> Result<Decoded, DecodeError> {
-    Err(DecodeError::Internal)
+    match encoding {
+        OtlpEncoding::Protobuf => walk::walk(body, at, limits),
+        OtlpEncoding::Json => walk::walk(&json::to_protobuf(body, limits)?, at, limits),
+    }
 }

@@ -1,0 +1,210 @@
+//! The walk over an export request, from its bytes into columns.
+
+use super::Decoded;
+use super::columns::SpanColumns;
+use super::parents::{Resources, Scopes, read_scope};
+use super::rejects::{Flaw, Rejects, SpanParts};
+use super::span::{ResourceFields, SpanFields};
+use crate::decode::attributes::ContentError;
+use crate::decode::columns::assemble;
+use crate::decode::rejected::common_columns;
+use crate::decode::wire::Reader;
+use crate::decode::{Acceptance, DecodeError, Limits};
+
+use weir_model::Dataset;
+
+/// How many bytes of a body make a row, for the first allocation.
+const ROW_BYTES_GUESS: usize = 512;
+
+/// How many bytes of the content key are kept.
+const CONTENT_KEY_BYTES: usize = 16;
+
+/// The walk over one request.
+struct Walk<'w> {
+    at: &'w Acceptance,
+    limits: &'w Limits,
+    spans: SpanColumns,
+    resources: Resources,
+    scopes: Scopes,
+    rejects: Rejects,
+    /// The bytes that resources and scopes take once they are repeated.
+    repeated_bytes: usize,
+    bytes_max: usize,
+}
+
+/// The span's parents while their spans are read.
+#[derive(Clone, Copy)]
+struct Context<'c> {
+    resource: &'c [u8],
+    scope: &'c [u8],
+    /// Digest of both and their schema URLs.
+    digest: [u8; 32],
+}
+
+/// Decodes an `ExportTraceServiceRequest`.
+pub(super) fn walk(body: &[u8], at: &Acceptance, limits: &Limits) -> Result<Decoded, DecodeError> {
+    let rows = (body.len() / ROW_BYTES_GUESS + 1).min(limits.rows_max);
+    let offsets_max = usize::try_from(i32::MAX / 2).unwrap_or(0);
+    let mut walk = Walk {
+        at,
+        limits,
+        spans: SpanColumns::new(rows),
+        resources: Resources::new(),
+        scopes: Scopes::new(),
+        rejects: Rejects::new(),
+        repeated_bytes: 0,
+        bytes_max: limits.decoded_bytes_max.min(offsets_max),
+    };
+    walk.request(body)
+        .map_err(|stop| stop.error(body, limits))?;
+    walk.finish()
+}
+
+/// Why the walk ended early.
+enum Stop {
+    Content(ContentError),
+    TooManyRows,
+    TooManyBytes(usize),
+}
+
+impl<E: Into<ContentError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Content(error.into())
+    }
+}
+
+impl Stop {
+    fn error(&self, body: &[u8], limits: &Limits) -> DecodeError {
+        match self {
+            Self::Content(ContentError::Wire(error)) => {
+                let offset = error.at.wrapping_sub(body.as_ptr().addr());
+                DecodeError::Protobuf {
+                    what: error.what,
+                    offset: if offset <= body.len() { offset } else { 0 },
+                }
+            }
+            Self::Content(ContentError::TooDeep) => DecodeError::TooDeep {
+                max: limits.value_depth_max,
+            },
+            Self::Content(ContentError::Utf8) => DecodeError::Utf8,
+            Self::TooManyRows => DecodeError::TooManyRows {
+                max: limits.rows_max,
+            },
+            Self::TooManyBytes(max) => DecodeError::TooManyBytes { max: *max },
+        }
+    }
+}
+
+impl Walk<'_> {
+    fn request(&mut self, body: &[u8]) -> Result<(), Stop> {
+        let mut reader = Reader::new(body);
+        while let Some(field) = reader.next()? {
+            if field.number == 1 {
+                self.resource_spans(field.bytes()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The spans may stand before the resource that they belong to, so it is looked for first.
+    fn resource_spans(&mut self, message: &[u8]) -> Result<(), Stop> {
+        let resource = ResourceFields::read(message)?;
+        self.resources.begin(&resource, self.limits)?;
+        let mut digest = blake3::Hasher::new();
+        update_framed(&mut digest, &resource.message);
+        update_framed(&mut digest, resource.schema_url);
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next()? {
+            if field.number == 2 {
+                self.scope_spans(field.bytes()?, &resource, digest.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scope_spans(
+        &mut self,
+        message: &[u8],
+        resource: &ResourceFields<'_>,
+        mut digest: blake3::Hasher,
+    ) -> Result<(), Stop> {
+        let (scope, schema_url) = read_scope(message)?;
+        self.scopes.begin(&scope, schema_url, self.limits)?;
+        update_framed(&mut digest, &scope);
+        update_framed(&mut digest, schema_url);
+        let context = Context {
+            resource: &resource.message,
+            scope: &scope,
+            digest: *digest.finalize().as_bytes(),
+        };
+        let mut fields = SpanFields::default();
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next()? {
+            if field.number == 2 {
+                let span = field.bytes()?;
+                fields.read(span)?;
+                self.span(span, &fields, context)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn span(
+        &mut self,
+        message: &[u8],
+        fields: &SpanFields<'_>,
+        context: Context<'_>,
+    ) -> Result<(), Stop> {
+        let index = self.spans.rows() + self.rejects.total();
+        if index >= self.limits.rows_max {
+            return Err(Stop::TooManyRows);
+        }
+        if let Some(flaw) = Flaw::of(fields.trace_id, fields.span_id) {
+            let parts = SpanParts {
+                trace_id: fields.trace_id,
+                span_id: fields.span_id,
+                resource: context.resource,
+                scope: context.scope,
+                span: message,
+            };
+            self.rejects.push(flaw, index, &parts);
+            return Ok(());
+        }
+        let (resource_bytes, resource_odd) = self.resources.count_row();
+        let (scope_bytes, scope_odd) = self.scopes.count_row();
+        let key = blake3::keyed_hash(&context.digest, message);
+        let key = key.as_bytes().first_chunk::<CONTENT_KEY_BYTES>();
+        let key: &[u8] = key.map_or(&[], |key| key);
+        let odd = [resource_odd, scope_odd];
+        self.spans.push(fields, odd, key, self.at, self.limits)?;
+        self.repeated_bytes += resource_bytes + scope_bytes;
+        if self.repeated_bytes + self.spans.byte_len() > self.bytes_max {
+            return Err(Stop::TooManyBytes(self.bytes_max));
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Decoded, DecodeError> {
+        let rows = self.spans.rows();
+        let mut columns = Vec::with_capacity(48);
+        self.spans.finish(&mut columns)?;
+        self.resources.finish(rows, &mut columns)?;
+        self.scopes.finish(rows, &mut columns)?;
+        columns.extend(common_columns(self.at, rows)?);
+        let rejected_count = self.rejects.total();
+        let (rejected, reason) = self.rejects.finish(self.at)?;
+        Ok(Decoded {
+            rows: assemble(Dataset::Spans, rows, columns)?,
+            rejected,
+            rejected_count,
+            reason,
+        })
+    }
+}
+
+/// Feeds a part with its length before it, so that no two lists of parts look alike.
+fn update_framed(digest: &mut blake3::Hasher, part: &[u8]) {
+    let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+    digest.update(&length.to_le_bytes());
+    digest.update(part);
+}
