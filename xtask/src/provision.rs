@@ -210,3 +210,19 @@ fn discard(home: &Path) -> anyhow::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_is_pinned() {
+        for (file, pin) in [("python.txt", "=="), ("node.txt", "@")] {
+            let packages = listed(file).unwrap();
+            assert!(!packages.is_empty(), "{file}");
+            for package in packages {
+                assert!(package.contains(pin), "{file}: {package}");
+            }
+        }
+    }
+}

@@ -82,3 +82,38 @@ impl Report {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(strict: bool) -> Report {
+        let mut report = Report::new(strict);
+        report.note("done", Ok(()), Duration::ZERO);
+        report
+    }
+
+    #[test]
+    fn a_step_left_out_fails_only_where_nothing_may_be_left_out() {
+        for strict in [false, true] {
+            let mut report = report(strict);
+            report.not_run("S3", "no python3");
+            assert_eq!(report.finish().is_err(), strict);
+        }
+    }
+
+    #[test]
+    fn a_failed_step_is_a_failure_even_when_later_ones_pass() {
+        let mut report = report(false);
+        assert!(!report.run("false", &mut Command::new("false")));
+        assert!(report.run("true", &mut Command::new("true")));
+        assert!(report.finish().is_err());
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_a_failed_step() {
+        let mut report = report(false);
+        assert!(!report.run("none", &mut Command::new("no-such-program-as-this")));
+        assert!(report.finish().is_err());
+    }
+}

@@ -122,3 +122,21 @@ fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?.port())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keeper_ends_its_server_when_its_input_closes() {
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper", "sleep", "600"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        drop(keeper.stdin.take());
+        keeper.wait().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(60));
+    }
+}
