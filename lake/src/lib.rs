@@ -22,6 +22,8 @@ mod checkpoint;
 mod commit;
 mod count;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod local;
 mod location;
 mod parquet_file;
