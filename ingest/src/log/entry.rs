@@ -1,0 +1,116 @@
+//! What goes into the log, and what comes of it.
+
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+use weir_model::{Classify, Dataset, Fault, TenantId};
+
+/// The receiver that took a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Route {
+    /// OTLP traces, over HTTP or gRPC.
+    Traces = 1,
+    /// `POST /v1/proxy/audit`.
+    ProxyAudit = 2,
+    /// `POST /v1/ocsf/ingest`.
+    Ocsf = 3,
+}
+
+impl Route {
+    /// The number that stands for it in the log; never reused.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The route of that code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Traces, Self::ProxyAudit, Self::Ocsf]
+            .into_iter()
+            .find(|route| route.code() == code)
+    }
+}
+
+/// One request, whole: all of it becomes durable in one frame, or nothing.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Whose request.
+    pub tenant: TenantId,
+    /// Which receiver took it.
+    pub route: Route,
+    /// The digest of tenant, route and body, by which a resend is known; `None` where equal bodies
+    /// may rightly repeat.
+    pub digest: Option<[u8; 16]>,
+    /// The sender's own key.
+    pub idempotency_key: Option<String>,
+    /// The answer, so that a resend gets the same one after a restart.
+    pub answer: Vec<u8>,
+    /// The rows, each in its dataset's accepted schema; empty batches are left out.
+    pub rows: Vec<(Dataset, RecordBatch)>,
+}
+
+/// A request is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The sequence number of the frame that holds it.
+    pub seq: u64,
+    /// When the node took it, in microseconds since the epoch.
+    pub committed_at_us: i64,
+}
+
+/// The request was not taken. After any of these but [`AppendError::Broken`] and
+/// [`AppendError::Closed`] it is certain that nothing of it will ever be delivered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The disk or the log's budget is full; it recovers by itself when space returns.
+    #[error("the log is full")]
+    Full {
+        /// How long the sender should wait.
+        retry_after: Duration,
+    },
+    /// The disk refused the write; the next attempt goes to another place on it.
+    #[error("the disk refused a write")]
+    Refused {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The disk failed to make data durable. Nothing is known about the request, and the process
+    /// must exit with status 74: a later fsync would lie.
+    #[error("the log is broken: the disk failed to make data durable")]
+    Broken,
+    /// The log is closing. Nothing is known about the request where it was already queued.
+    #[error("the log is closed")]
+    Closed,
+    /// The request alone makes a frame beyond the limit.
+    #[error("the request makes a frame of {bytes} bytes, and {bytes_max} are allowed")]
+    TooLarge {
+        /// The frame's size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The rows are not of their dataset's accepted schema.
+    #[error("rows that are not of the schema of `{dataset}`")]
+    Rows {
+        /// Which table's.
+        dataset: Dataset,
+        /// Why.
+        #[source]
+        source: ArrowError,
+    },
+}
+
+impl Classify for AppendError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Full { retry_after } => Fault::Transient {
+                after: Some(*retry_after),
+            },
+            Self::Refused { .. } | Self::Broken | Self::Closed => Fault::Transient { after: None },
+            Self::TooLarge { .. } | Self::Rows { .. } => Fault::Permanent,
+        }
+    }
+}
