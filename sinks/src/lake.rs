@@ -15,8 +15,8 @@ pub const NAME: &str = "lake";
 
 /// Rows after which a commit is made without waiting for more.
 const FLUSH_ROWS: usize = 128 * 1024;
-/// Bytes of rows in memory after which a commit is made without waiting for more.
-const FLUSH_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes in memory for each of those rows; more makes a commit without waiting for more.
+const FLUSH_ROW_BYTES: usize = 512;
 /// How long the first row of a commit waits for others by default.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -25,6 +25,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
 pub struct LakeSink {
     lake: Arc<Lake>,
     flush: Duration,
+    flush_rows: usize,
 }
 
 impl LakeSink {
@@ -33,6 +34,7 @@ impl LakeSink {
         Self {
             lake,
             flush: FLUSH_INTERVAL,
+            flush_rows: FLUSH_ROWS,
         }
     }
 
@@ -41,6 +43,14 @@ impl LakeSink {
     #[must_use]
     pub fn with_flush_interval(mut self, flush: Duration) -> Self {
         self.flush = flush;
+        self
+    }
+
+    /// The same with another number of rows after which a commit waits for no more, or as many
+    /// times 512 bytes of them.
+    #[must_use]
+    pub fn with_flush_rows(mut self, rows: usize) -> Self {
+        self.flush_rows = rows.max(1);
         self
     }
 }
@@ -57,8 +67,8 @@ impl Sink for LakeSink {
 
     fn appetite(&self) -> Want {
         Want {
-            rows_max: FLUSH_ROWS,
-            bytes_max: FLUSH_BYTES,
+            rows_max: self.flush_rows,
+            bytes_max: self.flush_rows.saturating_mul(FLUSH_ROW_BYTES),
             gather: self.flush,
         }
     }

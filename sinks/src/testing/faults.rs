@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use weir_model::source::Want;
 use weir_model::{BatchId, Classify, Dataset, NodeId};
 
@@ -59,6 +60,7 @@ struct Script {
 pub struct FaultySink<S> {
     inner: S,
     script: Arc<Mutex<Script>>,
+    called: Arc<Notify>,
 }
 
 impl<S: Sink> FaultySink<S> {
@@ -67,6 +69,7 @@ impl<S: Sink> FaultySink<S> {
         Self {
             inner,
             script: Arc::default(),
+            called: Arc::default(),
         }
     }
 
@@ -83,6 +86,18 @@ impl<S: Sink> FaultySink<S> {
     /// The runs that were offered, in order.
     pub fn calls(&self) -> Vec<Vec<PartId>> {
         self.script.lock().calls.clone()
+    }
+
+    /// Waits until `write` was called `calls` times.
+    pub async fn called(&self, calls: usize) {
+        loop {
+            let mut called = std::pin::pin!(self.called.notified());
+            called.as_mut().enable();
+            if self.script.lock().calls.len() >= calls {
+                return;
+            }
+            called.await;
+        }
     }
 
     /// The sink behind.
@@ -114,6 +129,7 @@ impl<S: Sink> Sink for FaultySink<S> {
             });
             (script.faults.pop_front().unwrap_or(Fault::None), bad)
         };
+        self.called.notify_waiters();
         match fault {
             Fault::Busy(wait) => return Err(Box::new(Trouble::Busy(wait))),
             Fault::Hang => std::future::pending::<()>().await,

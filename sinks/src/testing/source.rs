@@ -100,18 +100,38 @@ impl BatchSource for ListSource {
 
 /// Cursors that are gone with the process; shared by clones of the `Arc` around them.
 #[derive(Debug, Default)]
-pub struct MemoryCursors(Mutex<BTreeMap<(String, Dataset), i64>>);
+pub struct MemoryCursors {
+    cursors: Mutex<BTreeMap<(String, Dataset), i64>>,
+    moved: Notify,
+}
+
+impl MemoryCursors {
+    /// Waits until the cursor of `sink` has come to `number`.
+    pub async fn reached(&self, sink: &str, dataset: Dataset, number: i64) {
+        loop {
+            let mut moved = std::pin::pin!(self.moved.notified());
+            moved.as_mut().enable();
+            if self.get(sink, dataset) >= number {
+                return;
+            }
+            moved.await;
+        }
+    }
+}
 
 impl Cursors for MemoryCursors {
     fn get(&self, sink: &str, dataset: Dataset) -> i64 {
         let key = (sink.to_owned(), dataset);
-        self.0.lock().get(&key).copied().unwrap_or(0)
+        self.cursors.lock().get(&key).copied().unwrap_or(0)
     }
 
     fn advance(&self, sink: &str, dataset: Dataset, number: i64) -> Result<(), CursorError> {
-        let mut cursors = self.0.lock();
-        let cursor = cursors.entry((sink.to_owned(), dataset)).or_insert(0);
+        let key = (sink.to_owned(), dataset);
+        let mut cursors = self.cursors.lock();
+        let cursor = cursors.entry(key).or_insert(0);
         *cursor = number.max(*cursor);
+        drop(cursors);
+        self.moved.notify_waiters();
         Ok(())
     }
 }

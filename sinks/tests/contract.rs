@@ -1,0 +1,170 @@
+//! The contract suite on every sink that is here: in memory, and the lake in memory, on the local
+//! disk, and on S3 and Azure where `WEIR_TEST_S3_ENDPOINT` or `WEIR_TEST_AZURITE_ENDPOINT` names a
+//! server (moto and azurite; `AZURITE_BLOB_STORAGE_URL` must name the same one as the latter).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at once, and helpers are no test functions to the lint"
+)]
+
+mod servers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Date32Array, RecordBatch, StringArray};
+use async_trait::async_trait;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use url::Url;
+use weir_lake::{Lake, LakeConfig, LakeFile, Partition};
+use weir_model::Dataset;
+use weir_sinks::Sink;
+use weir_sinks::contract::{Destination, assert_holds};
+use weir_sinks::lake::LakeSink;
+use weir_sinks::memory::MemorySink;
+
+struct Memory(MemorySink);
+
+#[async_trait]
+impl Destination for Memory {
+    async fn sink(&self) -> Arc<dyn Sink> {
+        Arc::new(self.0.clone())
+    }
+
+    async fn rows(&self, dataset: Dataset) -> Vec<RecordBatch> {
+        self.0.rows(dataset)
+    }
+}
+
+/// A lake that can be opened again and again.
+enum LakeAt {
+    Store(Arc<dyn ObjectStore>, Partition),
+    Config(LakeConfig),
+}
+
+impl LakeAt {
+    async fn open(&self) -> Lake {
+        match self {
+            Self::Store(store, partition) => {
+                let url = Url::parse("memory:///lake").unwrap();
+                Lake::with_store(Arc::clone(store), url, *partition).unwrap()
+            }
+            Self::Config(config) => Lake::open(config).await.unwrap(),
+        }
+    }
+}
+
+#[async_trait]
+impl Destination for LakeAt {
+    async fn sink(&self) -> Arc<dyn Sink> {
+        Arc::new(LakeSink::new(Arc::new(self.open().await)))
+    }
+
+    async fn rows(&self, dataset: Dataset) -> Vec<RecordBatch> {
+        let lake = self.open().await;
+        let snapshot = lake.snapshot(dataset).await.unwrap();
+        let mut all = Vec::new();
+        for file in snapshot.files() {
+            let path = lake.table_prefix(dataset).to_string();
+            let path = object_store::path::Path::from(format!("{path}/{}", file.path));
+            let bytes = lake
+                .store()
+                .get(&path)
+                .await
+                .unwrap()
+                .bytes()
+                .await
+                .unwrap();
+            assert_eq!(bytes.len() as u64, file.size);
+            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+            let pieces = reader.build().unwrap().map(|p| p.unwrap());
+            all.extend(pieces.map(|p| with_folders(dataset, file, &p)));
+        }
+        all
+    }
+}
+
+/// The rows with the columns that the folders stand for.
+fn with_folders(dataset: Dataset, file: &LakeFile, rows: &RecordBatch) -> RecordBatch {
+    let n = rows.num_rows();
+    let schema = dataset.schema();
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        match (rows.column_by_name(field.name()), field.name().as_str()) {
+            (Some(column), _) => Arc::clone(column),
+            (None, "part_date") => Arc::new(Date32Array::from(vec![file.part_date.unwrap(); n])),
+            (None, "tenant_id") => {
+                let tenant = file.tenant.clone().unwrap();
+                Arc::new(StringArray::from(vec![tenant.as_str(); n]))
+            }
+            (None, other) => panic!("the file lacks {other}"),
+        }
+    });
+    RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()
+}
+
+#[tokio::test]
+async fn the_memory_sink_holds() {
+    assert_holds(&Memory(MemorySink::new("memory"))).await;
+}
+
+#[tokio::test]
+async fn the_lake_in_memory_holds() {
+    let store = Arc::new(InMemory::new());
+    assert_holds(&LakeAt::Store(store, Partition::DateAndTenant)).await;
+}
+
+#[tokio::test]
+async fn the_lake_that_is_partitioned_by_date_alone_holds() {
+    let store = Arc::new(InMemory::new());
+    assert_holds(&LakeAt::Store(store, Partition::Date)).await;
+}
+
+#[tokio::test]
+async fn the_lake_on_the_local_disk_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LakeConfig {
+        url: dir.path().join("a lake").to_str().unwrap().to_owned(),
+        ..LakeConfig::default()
+    };
+    assert_holds(&LakeAt::Config(config)).await;
+}
+
+#[tokio::test]
+async fn the_lake_on_s3_holds() {
+    let Ok(endpoint) = std::env::var("WEIR_TEST_S3_ENDPOINT") else {
+        println!("not run: WEIR_TEST_S3_ENDPOINT names no server");
+        return;
+    };
+    let bucket = servers::make_bucket(&endpoint);
+    let options = [
+        ("aws_endpoint", endpoint.as_str()),
+        ("aws_allow_http", "true"),
+        ("aws_region", "us-east-1"),
+        ("aws_access_key_id", "test"),
+        ("aws_secret_access_key", "test"),
+    ];
+    let config = LakeConfig {
+        url: format!("s3://{bucket}/some/lake"),
+        options: BTreeMap::from(options.map(|(k, v)| (k.to_owned(), v.to_owned()))),
+        ..LakeConfig::default()
+    };
+    assert_holds(&LakeAt::Config(config)).await;
+}
+
+#[tokio::test]
+async fn the_lake_on_azure_holds() {
+    let Ok(endpoint) = std::env::var("WEIR_TEST_AZURITE_ENDPOINT") else {
+        println!("not run: WEIR_TEST_AZURITE_ENDPOINT names no server");
+        return;
+    };
+    let container = servers::make_container(&endpoint);
+    let options = [("azure_storage_use_emulator", "true")];
+    let config = LakeConfig {
+        url: format!("az://{container}/some/lake"),
+        options: BTreeMap::from(options.map(|(k, v)| (k.to_owned(), v.to_owned()))),
+        ..LakeConfig::default()
+    };
+    assert_holds(&LakeAt::Config(config)).await;
+}
