@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use arrow_array::{ArrayRef, RecordBatch, new_null_array};
+use arrow_array::{ArrayRef, RecordBatch};
 use serde_json::Value;
 use weir_model::Dataset;
 use weir_model::schema::ColumnType;
@@ -237,17 +237,6 @@ impl Table {
         }
         assemble(self.dataset, self.rows, named)
     }
-}
-
-/// An empty table of `dataset`.
-pub(super) fn empty(dataset: Dataset) -> Result<RecordBatch, DecodeError> {
-    let schema = dataset.accepted_schema();
-    let columns = schema
-        .fields()
-        .iter()
-        .map(|f| new_null_array(f.data_type(), 0))
-        .collect();
-    RecordBatch::try_new(schema, columns).map_err(|_| DecodeError::Internal)
 }
 
 /// A JSON value as text, if it says something.
