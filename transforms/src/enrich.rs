@@ -124,7 +124,7 @@ impl Output {
     fn new() -> Self {
         let columns = |n| std::iter::repeat_with(Column::default).take(n).collect();
         Self {
-            fields: columns(Field::ALL.len()),
+            fields: columns(Field::COLUMNS),
             derived: columns(DERIVED.len()),
         }
     }
@@ -139,25 +139,23 @@ impl Output {
 
     /// Takes over what the slots of `row` hold.
     fn put_fields(&mut self, at: usize, row: &Row<'_>) {
-        for (field, column) in Field::ALL.iter().zip(&mut self.fields) {
-            if !row.has(*field) || field.helper_key().is_some() {
+        for field in row.filled() {
+            // Slots that only rules read have no column.
+            let Some(column) = self.fields.get_mut(field as usize) else {
                 continue;
-            }
+            };
             match field.kind() {
-                Kind::Text => row
-                    .text(*field)
-                    .into_iter()
-                    .for_each(|t| column.text(at, t)),
+                Kind::Text => row.text(field).into_iter().for_each(|t| column.text(at, t)),
                 Kind::Texts => {
-                    let text = row.text(*field).unwrap_or_default();
+                    let text = row.text(field).unwrap_or_default();
                     column.texts(at, json::texts(text).into_iter());
                 }
                 Kind::Int => row
-                    .number(*field)
+                    .number(field)
                     .into_iter()
                     .for_each(|n| column.int(at, n)),
                 Kind::Bool => row
-                    .number(*field)
+                    .number(field)
                     .into_iter()
                     .for_each(|n| column.truth(at, n != 0)),
                 Kind::Double => row.seconds().into_iter().for_each(|s| column.double(at, s)),
@@ -170,7 +168,11 @@ impl Output {
     fn finish(self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
         let schema = rows.schema();
-        let names = Field::ALL.iter().map(|f| f.name()).chain(DERIVED);
+        let names = Field::ALL
+            .iter()
+            .take(Field::COLUMNS)
+            .map(|f| f.name())
+            .chain(DERIVED);
         for (name, column) in names.zip(self.fields.into_iter().chain(self.derived)) {
             let Some((at, field)) = schema.column_with_name(name) else {
                 continue;
@@ -434,3 +436,6 @@ fn tokens(row: &Row<'_>) -> Tokens {
         image_output: count(Field::ImageOutputTokens),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,9 @@ fields! {
 pub(crate) const COUNT: usize = Field::ALL.len();
 
 impl Field {
+    /// How many fill a column; those that only rules read come after them.
+    pub(crate) const COLUMNS: usize = Self::OpeninferenceKind as usize;
+
     /// The attribute's key, of a slot that only rules read.
     pub(crate) fn helper_key(self) -> Option<&'static str> {
         self.name().strip_prefix('+')
@@ -121,5 +124,22 @@ impl Field {
     /// The column of that name.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|f| f.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_come_before_what_only_rules_read() {
+        for (number, field) in Field::ALL.iter().enumerate() {
+            assert_eq!(*field as usize, number);
+            assert_eq!(
+                field.helper_key().is_none(),
+                number < Field::COLUMNS,
+                "{field:?}"
+            );
+        }
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::field::{Field, Kind};
 use crate::keys::{Feed, Keys, Known};
+use crate::scalar::Absent;
 
 /// The mapping that is built in.
 const STANDARD: &str = include_str!("../mapping.json");
@@ -120,7 +121,7 @@ pub(crate) struct Mapping {
     pub(crate) hosts: Vec<Vec<Member>>,
     pub(crate) events: Vec<EventSource>,
     pub(crate) rules: Vec<(Field, u8, Rule)>,
-    pub(crate) absent: Vec<String>,
+    pub(crate) absent: Absent,
     pub(crate) op_kinds: HashMap<String, String>,
     pub(crate) aliases: HashMap<String, String>,
     pub(crate) frameworks: Vec<String>,
@@ -164,6 +165,10 @@ impl Mapping {
                 draft.add(*field, 0, key)?;
             }
         }
+        // This one reads the tool's name, which another rule may fill.
+        draft
+            .rules
+            .sort_by_key(|(.., rule)| *rule == Rule::SkillToolArguments);
         let skills = file.columns.get(Field::SkillName.name());
         let skill_sources = skills.map_or(&[][..], |c| &c.from).iter();
         let kinds = file.op_kind.into_iter();
@@ -177,7 +182,7 @@ impl Mapping {
                 .collect(),
             events: draft.events,
             rules: draft.rules,
-            absent: file.absent,
+            absent: Absent::new(file.absent),
             op_kinds: kinds
                 .flat_map(|(kind, names)| names.into_iter().map(move |n| (n, kind.clone())))
                 .collect(),

@@ -34,10 +34,12 @@ impl Families {
 
 /// The slots of one span.
 ///
-/// A slot holds what its best source so far offered. Values outlive [`Row::clear`]: only ranks say
-/// whether a slot is filled.
+/// A slot holds what its best source so far offered. Values outlive [`Row::clear`]: only the bits of
+/// `filled` say which slots mean anything.
 #[derive(Debug)]
 pub(crate) struct Row<'a> {
+    /// One bit for each slot, by number.
+    filled: u128,
     ranks: [u8; COUNT],
     texts: [Cow<'a, str>; COUNT],
     numbers: [i64; COUNT],
@@ -52,6 +54,7 @@ impl<'a> Row<'a> {
     /// No slot filled.
     pub(crate) fn new() -> Self {
         Self {
+            filled: 0,
             ranks: [EMPTY; COUNT],
             texts: std::array::from_fn(|_| Cow::Borrowed("")),
             numbers: [0; COUNT],
@@ -64,7 +67,7 @@ impl<'a> Row<'a> {
 
     /// Empties all slots.
     pub(crate) fn clear(&mut self) {
-        self.ranks = [EMPTY; COUNT];
+        self.filled = 0;
         self.hosts.clear();
         self.families = Families::default();
     }
@@ -81,7 +84,7 @@ impl<'a> Row<'a> {
         mapping: &Mapping,
         double: impl FnOnce() -> bool,
     ) {
-        if rank >= self.rank(field) || scalar::absent(&value, &mapping.absent) {
+        if rank >= self.rank(field) || mapping.absent.is(&value) {
             return;
         }
         let taken = match field.kind() {
@@ -95,7 +98,7 @@ impl<'a> Row<'a> {
             Kind::Money => money::parse(&value).map(|m| self.reported = m).is_some(),
         };
         if taken {
-            *slot(&mut self.ranks, field) = rank;
+            self.fill(field, rank);
         }
     }
 
@@ -103,7 +106,7 @@ impl<'a> Row<'a> {
     pub(crate) fn offer_per_mille(&mut self, field: Field, rank: u8, value: &str) {
         if let Some(number) = scalar::double(value).filter(|_| rank < self.rank(field)) {
             self.seconds = number / 1000.0;
-            *slot(&mut self.ranks, field) = rank;
+            self.fill(field, rank);
         }
     }
 
@@ -111,7 +114,7 @@ impl<'a> Row<'a> {
     pub(crate) fn offer_money(&mut self, rank: u8, amount: i128) {
         if rank < self.rank(Field::CostReported) {
             self.reported = amount;
-            *slot(&mut self.ranks, Field::CostReported) = rank;
+            self.fill(Field::CostReported, rank);
         }
     }
 
@@ -119,8 +122,23 @@ impl<'a> Row<'a> {
     pub(crate) fn offer_seconds(&mut self, rank: u8, seconds: f64) {
         if rank < self.rank(Field::TtftS) {
             self.seconds = seconds;
-            *slot(&mut self.ranks, Field::TtftS) = rank;
+            self.fill(Field::TtftS, rank);
         }
+    }
+
+    fn fill(&mut self, field: Field, rank: u8) {
+        *slot(&mut self.ranks, field) = rank;
+        self.filled |= bit(field);
+    }
+
+    /// The slots that are filled, in the order of their numbers.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = Field> + use<> {
+        let mut left = self.filled;
+        std::iter::from_fn(move || {
+            let number = usize::try_from(left.trailing_zeros()).ok()?;
+            left &= left.wrapping_sub(1);
+            Field::ALL.get(number).copied()
+        })
     }
 
     fn set_number(&mut self, field: Field, number: Option<i64>) -> bool {
@@ -132,13 +150,14 @@ impl<'a> Row<'a> {
     /// The rank of what fills `field`; the highest there is where nothing does.
     #[inline]
     pub(crate) fn rank(&self, field: Field) -> u8 {
-        self.ranks.get(field as usize).copied().unwrap_or(EMPTY)
+        let rank = self.ranks.get(field as usize).copied();
+        rank.filter(|_| self.has(field)).unwrap_or(EMPTY)
     }
 
     /// Whether something fills `field`.
     #[inline]
     pub(crate) fn has(&self, field: Field) -> bool {
-        self.rank(field) != EMPTY
+        self.filled & bit(field) != 0
     }
 
     /// The text in `field`.
@@ -172,9 +191,18 @@ impl<'a> Row<'a> {
 
     /// Empties `field`.
     pub(crate) fn drop_field(&mut self, field: Field) {
-        *slot(&mut self.ranks, field) = EMPTY;
+        self.filled &= !bit(field);
     }
 }
+
+/// The bit that stands for `field`.
+#[inline]
+const fn bit(field: Field) -> u128 {
+    1 << field as u32
+}
+
+/// A slot has a bit of its own.
+const _: () = assert!(COUNT <= 128);
 
 #[inline]
 #[expect(

@@ -1,14 +1,30 @@
 //! Attribute values as text: which count as absent, and what numbers they hold.
 
-/// Whether a value says nothing: empty, or one of the words that producers write for "not known".
-#[inline]
-pub(crate) fn absent(value: &str, words: &[String]) -> bool {
-    // The longest word has ten bytes; most values are longer and need no comparison.
-    if value.len() > 32 {
-        return value.trim_ascii().is_empty();
+/// The words that say nothing; an empty value, list or object does so too.
+#[derive(Debug)]
+pub(crate) struct Absent {
+    words: Vec<String>,
+    /// One bit for each length that a word has: most values are told apart by that alone.
+    lengths: u64,
+}
+
+impl Absent {
+    /// With `words`, of which none is longer than 63 bytes.
+    pub(crate) fn new(mut words: Vec<String>) -> Self {
+        words.retain(|w| w.len() < 64);
+        words.extend(["", "[]", "{}"].map(String::from));
+        let lengths = words.iter().fold(0, |bits, w| bits | 1 << w.len());
+        Self { words, lengths }
     }
-    let value = value.trim_ascii();
-    value.is_empty() || words.iter().any(|w| w == value) || matches!(value, "[]" | "{}")
+
+    /// Whether `value` says nothing.
+    #[inline]
+    pub(crate) fn is(&self, value: &str) -> bool {
+        let value = value.trim_ascii();
+        value.len() < 64
+            && self.lengths >> value.len() & 1 == 1
+            && self.words.iter().any(|w| w == value)
+    }
 }
 
 /// Reads a count: an integer, or a double without a fraction when `double` is what was sent.
@@ -81,12 +97,12 @@ mod tests {
 
     #[test]
     fn words_for_nothing_are_absent() {
-        let words = ["None", "N/A"].map(String::from);
-        for value in ["", "  ", "None", " N/A ", "[]", "{}", &" ".repeat(40)] {
-            assert!(absent(value, &words), "{value:?}");
+        let absent = Absent::new(["None", "N/A"].map(String::from).into());
+        for value in ["", "  ", "None", " N/A ", "[]", "{}", &" ".repeat(80)] {
+            assert!(absent.is(value), "{value:?}");
         }
-        for value in ["none", "0", "gpt-4o", &"x".repeat(40)] {
-            assert!(!absent(value, &words), "{value:?}");
+        for value in ["none", "0", "gpt-4o", &"x".repeat(80)] {
+            assert!(!absent.is(value), "{value:?}");
         }
     }
 }

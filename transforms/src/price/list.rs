@@ -333,15 +333,13 @@ impl PriceList {
     }
 
     fn by_library(&self, provider: &str, model: &str, call: &Call<'_>) -> Result<i128, NoAmount> {
-        let amount = self
-            .library(Some(provider), model, call)
-            .map_err(|kind| {
-                if kind == ErrorKind::InvalidUsage {
-                    NoAmount::Inconsistent
-                } else {
-                    NoAmount::Undecided
-                }
-            })?;
+        let amount = self.library(Some(provider), model, call).map_err(|kind| {
+            if kind == ErrorKind::InvalidUsage {
+                NoAmount::Inconsistent
+            } else {
+                NoAmount::Undecided
+            }
+        })?;
         money::parse(&amount.to_string()).ok_or(NoAmount::Undecided)
     }
 
