@@ -1,0 +1,82 @@
+//! What the demo says.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::folder::Folder;
+use super::replay::Taken;
+use super::traffic::Piece;
+use crate::app::{Addresses, account};
+
+/// Before anything is sent.
+pub(super) fn opening(to: Addresses, folder: &Folder) -> String {
+    let kept = if folder.is_temporary() {
+        "  (removed at the end)"
+    } else {
+        ""
+    };
+    format!(
+        "weir {version}: a real server with a fresh data directory\n\n  \
+         data       {data}{kept}\n  \
+         HTTP API   http://{http}\n  \
+         OTLP/HTTP  http://{otlp_http}\n  \
+         OTLP/gRPC  http://{otlp_grpc}\n\n\
+         Sending captured agent traffic; each answer comes after the fsync\n",
+        version = env!("CARGO_PKG_VERSION"),
+        data = folder.path().display(),
+        http = to.http,
+        otlp_http = to.otlp_http,
+        otlp_grpc = to.otlp_grpc,
+    )
+}
+
+/// After a body was answered.
+pub(super) fn sent(piece: &Piece, taken: Taken) -> String {
+    format!(
+        "  {way:<25} {sender:<28} {bytes:>6} B  accepted in {ms:>5.1} ms",
+        way = piece.way.label(),
+        sender = piece.sender,
+        bytes = piece.body.len(),
+        ms = taken.after.as_secs_f64() * 1e3,
+    )
+}
+
+/// When everything is in the lake.
+pub(super) fn account(report: &account::Report, waited: Duration) -> String {
+    let mut text = format!("\nIn the lake after {:.1} s\n\n", waited.as_secs_f64());
+    let head = ("dataset", "accepted", "stored", "set aside", "verified");
+    let _ = writeln!(
+        text,
+        "  {:<16} {:>9} {:>9} {:>10} {:>9}",
+        head.0, head.1, head.2, head.3, head.4
+    );
+    for line in &report.lines {
+        let verified = if line.closes() { "yes" } else { "NO" };
+        let _ = writeln!(
+            text,
+            "  {:<16} {:>9} {:>9} {:>10} {:>9}",
+            line.dataset, line.accepted, line.stored, line.set_aside, verified
+        );
+    }
+    text.push_str("\n  verified: every accepted row was counted once in the lake's own files");
+    text
+}
+
+/// At the end.
+pub(super) fn next_steps(to: Addresses, folder: &Folder) -> String {
+    let url = format!("http://{}", to.http);
+    let lake = folder.path().join("lake");
+    format!(
+        "\nA call that is traced twice (by a framework and by the provider's SDK) counts twice here, and \n\
+         most skills are named on a tool call beside it: the cost ledger settles both.\n\n\
+         Try next\n\n  \
+         curl -s {url}/v1/query -d \"SELECT service_name, op_kind, model, cost_usd FROM spans LIMIT 5\" \\\n       \
+         -H 'content-type: text/plain'\n  \
+         weir query --url {url} \"SELECT op_kind, count(*) FROM spans GROUP BY 1 ORDER BY 2 DESC\"\n  \
+         weir tail  --url {url}\n  \
+         OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp} your-agent\n  \
+         duckdb -c \"SELECT model, sum(cost_usd) FROM read_parquet('{lake}/spans/**/*.parquet') GROUP BY 1\"",
+        otlp = to.otlp_http,
+        lake = lake.display(),
+    )
+}
