@@ -1,2 +1,16 @@
-//! The weir binary.
-fn main() {}
+//! The `weir` binary: it reads the command line, runs one command, and exits with its code.
+
+mod app;
+mod bench;
+mod cli;
+mod client;
+mod config;
+mod demo;
+mod grpc;
+mod http;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os())
+}

@@ -1,0 +1,214 @@
+//! The closing account: accepted = stored + set aside + pending, by dataset and sink.
+//!
+//! [`of_memory`] says what the node believes, for metrics. [`recount`] asks the sink itself: it
+//! counts rows in the lake's own files, and where node and sink disagree, the line says by how many.
+//!
+//! ```text
+//! accepted (before) -> pin recent rows -> last batch in sink -> accepted (after) -> count in sink
+//!      stored  = rows of batches <= last, counted in the sink
+//!      pending = pinned rows of batches > last
+//! ```
+//!
+//! Rows that arrive meanwhile lie between the two readings of "accepted", so that a recount under
+//! load neither misses rows nor invents them.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use weir_ingest::log::{DatasetStatus, Log};
+use weir_lake::Lake;
+use weir_model::{Dataset, RecentRows as _};
+use weir_sinks::{DeadLetters, lake};
+
+use crate::app::Node;
+
+/// The account of one dataset at one sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Line {
+    /// The sink.
+    pub(crate) sink: String,
+    /// The dataset.
+    pub(crate) dataset: String,
+    /// Rows accepted by this data directory.
+    pub(crate) accepted: u64,
+    /// Rows that the sink holds.
+    pub(crate) stored: u64,
+    /// Rows that it refused for good.
+    pub(crate) set_aside: u64,
+    /// Rows that it has still to get.
+    pub(crate) pending: u64,
+    /// Rows that the log lost to damage.
+    pub(crate) lost: u64,
+    /// What is missing (below zero) or too many (above).
+    pub(crate) difference: i64,
+}
+
+/// All lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// The node.
+    pub(crate) node: String,
+    /// One for each dataset.
+    pub(crate) lines: Vec<Line>,
+}
+
+impl Line {
+    /// Whether every row is where it should be.
+    pub(crate) fn closes(&self) -> bool {
+        self.difference == 0 && self.lost == 0
+    }
+}
+
+impl Report {
+    /// Whether every line closes.
+    pub(crate) fn closes(&self) -> bool {
+        self.lines.iter().all(Line::closes)
+    }
+
+    /// The report as an answer.
+    pub(crate) fn json(&self) -> Value {
+        json!({ "node": self.node, "ok": self.closes(), "lines": self.lines })
+    }
+}
+
+/// What the node believes, without asking the sink; cheap.
+pub(crate) fn of_memory(node: &Node) -> Vec<Line> {
+    let delivered = node.delivery.status().datasets;
+    let line = |status: &DatasetStatus| {
+        let since_start = delivered.get(&status.dataset);
+        let set_aside = since_start.map_or(0, |d| d.set_aside_rows);
+        let elsewhere = status.recent_rows + set_aside + status.lost_rows;
+        Line {
+            sink: lake::NAME.to_owned(),
+            dataset: status.dataset.name().to_owned(),
+            accepted: status.accepted_rows,
+            stored: status.accepted_rows.saturating_sub(elsewhere),
+            set_aside,
+            pending: status.recent_rows,
+            lost: status.lost_rows,
+            difference: 0,
+        }
+    };
+    node.log.status().datasets.iter().map(line).collect()
+}
+
+/// Recounts a running node.
+///
+/// # Errors
+///
+/// Where the sink or the log cannot be read.
+pub(crate) async fn recount(node: &Node) -> anyhow::Result<Report> {
+    recount_parts(&node.log, &node.lake, &node.dead).await
+}
+
+/// Recounts from the parts themselves.
+///
+/// # Errors
+///
+/// As [`recount`].
+pub(crate) async fn recount_parts(
+    log: &Log,
+    lake: &Lake,
+    dead: &DeadLetters,
+) -> anyhow::Result<Report> {
+    let mut lines = Vec::new();
+    for dataset in Dataset::RECEIVED {
+        lines.push(line(log, lake, dead, dataset).await?);
+    }
+    Ok(Report {
+        node: log.node().as_str().to_owned(),
+        lines,
+    })
+}
+
+async fn line(
+    log: &Log,
+    lake: &Lake,
+    dead: &DeadLetters,
+    dataset: Dataset,
+) -> anyhow::Result<Line> {
+    let (before, _) = accepted(log, dataset);
+    let pinned = log.pin(dataset);
+    let node = pinned.node.clone();
+    let last = lake.last_batch(dataset, &node).await?.unwrap_or(0);
+    let (after, lost) = accepted(log, dataset);
+    let stored = lake
+        .count_rows(dataset, &node, 1, last)
+        .await?
+        .values()
+        .sum();
+    let open = pinned.blocks.iter().filter(|block| block.batch() > last);
+    let pending = open.map(|block| count(block.rows())).sum();
+    let letters = dead.list()?;
+    let ours = letters.iter().filter(|letter| {
+        let part = &letter.id.part;
+        letter.id.sink == lake::NAME
+            && part.dataset == dataset
+            && part.node == node
+            && part.batch <= last
+    });
+    let set_aside = ours.map(|letter| letter.rows).sum();
+    Ok(balance(
+        Line {
+            sink: lake::NAME.to_owned(),
+            dataset: dataset.name().to_owned(),
+            accepted: after,
+            stored,
+            set_aside,
+            pending,
+            lost,
+            difference: 0,
+        },
+        before,
+    ))
+}
+
+/// Settles how many rows were accepted and by how many the rest disagrees, where between `before`
+/// and `line.accepted` rows were accepted while counting.
+fn balance(mut line: Line, before: u64) -> Line {
+    let found = line.stored + line.set_aside + line.pending + line.lost;
+    let after = line.accepted;
+    line.accepted = found.clamp(before, after.max(before));
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    line.difference = signed(found) - signed(line.accepted);
+    line
+}
+
+fn accepted(log: &Log, dataset: Dataset) -> (u64, u64) {
+    let status = log.status();
+    let ours = status.datasets.iter().find(|d| d.dataset == dataset);
+    ours.map_or((0, 0), |d| (d.accepted_rows, d.lost_rows))
+}
+
+fn count(rows: usize) -> u64 {
+    u64::try_from(rows).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(stored: u64, pending: u64, after: u64) -> Line {
+        Line {
+            sink: "lake".into(),
+            dataset: "spans".into(),
+            accepted: after,
+            stored,
+            set_aside: 1,
+            pending,
+            lost: 0,
+            difference: 0,
+        }
+    }
+
+    #[test]
+    fn rows_that_arrive_meanwhile_are_no_difference() {
+        let settled = balance(line(90, 14, 110), 100);
+        assert_eq!((settled.accepted, settled.difference), (105, 0));
+    }
+
+    #[test]
+    fn a_missing_row_and_a_doubled_row_are_told() {
+        assert_eq!(balance(line(90, 8, 100), 100).difference, -1);
+        assert_eq!(balance(line(90, 10, 100), 100).difference, 1);
+    }
+}

@@ -1,0 +1,423 @@
+//! The way of a request from its body to its answer: fold resends, decode, enrich, make durable.
+//!
+//! # Invariants
+//!
+//! * No answer of success leaves before the rows are in the log and synced.
+//! * A request whose answer fails or whose client leaves is either wholly in the log or not at all.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use weir_ingest::admission::Budget;
+use weir_ingest::decode::otlp::OtlpEncoding;
+use weir_ingest::decode::{Acceptance, Limits};
+use weir_ingest::log::{AppendError, Entry, Log, RecentRequest, Route};
+use weir_model::{Clock, TenantId};
+use weir_transforms::Enricher;
+
+use crate::app::arrivals::Arrivals;
+use crate::app::counters::{self, Counters};
+use crate::app::prepare::{self, Audit, Prepared};
+use crate::app::resends::{Name, Resends, Standing, Ticket};
+use crate::http::body::{BodyLimits, INLINE_BYTES_MAX};
+use crate::http::refusal::Refusal;
+
+/// How long a byte-identical resend is recognised.
+const RESEND_WINDOW_US: i64 = 600 * 1_000_000;
+
+/// How many byte-identical resends are recognised.
+const RESENDS_MAX: usize = 65_536;
+
+/// How long a sender's own key is remembered, as its contract says.
+const KEY_WINDOW_US: i64 = 24 * 3_600 * 1_000_000;
+
+/// How many of them.
+const KEYS_MAX: usize = 100_000;
+
+/// Takes requests; clones share everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Intake {
+    log: Arc<Log>,
+    enricher: Arc<Enricher>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    /// Bodies as sent, by content.
+    bodies: Resends,
+    /// Audit requests, by the sender's key.
+    keys: Resends,
+    /// Large bodies that are worked on at once.
+    workers: Arc<Semaphore>,
+    /// What requests in flight may hold.
+    pub(crate) budget: Budget,
+    /// What a body may measure.
+    pub(crate) body: BodyLimits,
+    /// Who watches.
+    pub(crate) arrivals: Arrivals,
+    /// What is counted.
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// What an intake is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// Where rows become durable.
+    pub(crate) log: Arc<Log>,
+    /// What fills the canonical columns.
+    pub(crate) enricher: Arc<Enricher>,
+    /// What says when a request was accepted.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What a request may hold.
+    pub(crate) limits: Limits,
+    /// What a body may measure.
+    pub(crate) body: BodyLimits,
+    /// What all requests in flight may hold, in bytes.
+    pub(crate) in_flight_bytes: usize,
+}
+
+/// The answer to an accepted request.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// The body of the answer.
+    pub(crate) answer: Bytes,
+    /// Whether an earlier request got it.
+    pub(crate) repeated: bool,
+}
+
+/// A request's body, checked and decompressed.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    /// By the credential.
+    pub(crate) tenant: TenantId,
+    /// The plain body, with what it holds of the budget.
+    pub(crate) body: crate::http::body::Taken,
+}
+
+/// What came of looking at a body.
+enum Look<T> {
+    /// New: here is what to log.
+    New(Ticket, T),
+    /// Answered before.
+    Known(Bytes),
+    /// In flight: look again when it ends.
+    Wait(tokio::sync::watch::Receiver<()>),
+}
+
+impl Intake {
+    /// An intake that recognises the requests that `log` still holds.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let intake = Self {
+            bodies: Resends::new(RESEND_WINDOW_US, RESENDS_MAX),
+            keys: Resends::new(KEY_WINDOW_US, KEYS_MAX),
+            workers: Arc::new(Semaphore::new(cores * 2)),
+            budget: Budget::new(parts.in_flight_bytes),
+            body: parts.body,
+            arrivals: Arrivals::new(),
+            counters: Arc::default(),
+            log: parts.log,
+            enricher: parts.enricher,
+            clock: parts.clock,
+            limits: parts.limits,
+        };
+        for request in intake.log.recent_requests() {
+            intake.restore(request);
+        }
+        intake
+    }
+
+    fn restore(&self, request: &RecentRequest) {
+        let answer = Bytes::from(request.answer.clone());
+        let Some(digest) = request.digest else {
+            return;
+        };
+        match (request.route, &request.idempotency_key) {
+            (Route::ProxyAudit, Some(key)) => {
+                let name = scope(&request.tenant, key);
+                self.keys
+                    .restore(name, digest, answer, request.received_at_us);
+            }
+            _ => self
+                .bodies
+                .restore(digest, digest, answer, request.received_at_us),
+        }
+    }
+
+    /// Takes an OTLP trace request.
+    ///
+    /// # Errors
+    ///
+    /// Where it is turned away; nothing of it is kept, or, with a broken log, nothing is known.
+    pub(crate) async fn traces(
+        &self,
+        arrived: Arrived,
+        encoding: OtlpEncoding,
+    ) -> Result<Taken, Refusal> {
+        let Arrived { tenant, body } = arrived;
+        let length = body.bytes.len();
+        let (ticket, prepared, digest) = loop {
+            let intake = self.clone();
+            let (bytes, at) = (body.bytes.clone(), self.acceptance(&tenant));
+            let look = self.beside(length, move || {
+                let digest = digest(&at.tenant, Route::Traces, &bytes);
+                let prepare =
+                    || prepare::traces(&bytes, encoding, &at, &intake.limits, &intake.enricher);
+                let look = match intake.bodies.begin(digest, digest, at.received_at_us) {
+                    Standing::First(ticket) => Look::New(ticket, prepare()?),
+                    Standing::Repeat(answer) => Look::Known(answer),
+                    Standing::Wait(done) => Look::Wait(done),
+                    Standing::Conflict => return Err(Refusal::internal()),
+                };
+                Ok((look, digest))
+            });
+            match look.await? {
+                (Look::New(ticket, prepared), digest) => break (ticket, prepared, digest),
+                (Look::Known(answer), _) => return Ok(self.folded(Route::Traces, answer)),
+                (Look::Wait(mut done), _) => {
+                    // Its end is told by an error, as nothing is ever sent.
+                    let _ = done.changed().await;
+                }
+            }
+        };
+        let record = Record {
+            tenant,
+            route: Route::Traces,
+            digest: Some(digest),
+            key: None,
+            length,
+        };
+        self.commit(record, prepared, Some(ticket)).await
+    }
+
+    /// Takes a proxy-audit request.
+    ///
+    /// # Errors
+    ///
+    /// As [`Intake::traces`]; 409 where its key was used for another payload.
+    pub(crate) async fn audit(&self, arrived: Arrived) -> Result<Taken, Refusal> {
+        let Arrived { tenant, body } = arrived;
+        let length = body.bytes.len();
+        let (bytes, at) = (body.bytes.clone(), self.acceptance(&tenant));
+        let limits = self.limits.clone();
+        let work = move || prepare::audit(&bytes, &at, &limits);
+        let Audit {
+            prepared,
+            key,
+            payload,
+        } = self.beside(length, work).await?;
+        let ticket = match &key {
+            None => None,
+            Some(key) => loop {
+                let name = scope(&tenant, key);
+                match self.keys.begin(name, payload, self.clock.now_us()) {
+                    Standing::First(ticket) => break Some(ticket),
+                    Standing::Repeat(answer) => {
+                        let answer = prepare::replayed(&answer);
+                        return Ok(self.folded(Route::ProxyAudit, answer));
+                    }
+                    Standing::Conflict => return Err(key_reused()),
+                    Standing::Wait(mut done) => {
+                        let _ = done.changed().await;
+                    }
+                }
+            },
+        };
+        let record = Record {
+            tenant,
+            route: Route::ProxyAudit,
+            digest: key.is_some().then_some(payload),
+            key,
+            length,
+        };
+        self.commit(record, prepared, ticket).await
+    }
+
+    /// Takes an OCSF request. Its events may rightly repeat, so nothing is folded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Intake::traces`].
+    pub(crate) async fn events(&self, arrived: Arrived) -> Result<Taken, Refusal> {
+        let Arrived { tenant, body } = arrived;
+        let length = body.bytes.len();
+        let (bytes, at) = (body.bytes.clone(), self.acceptance(&tenant));
+        let limits = self.limits.clone();
+        let work = move || prepare::events(&bytes, &at, &limits);
+        let prepared = self.beside(length, work).await?;
+        let record = Record {
+            tenant,
+            route: Route::Ocsf,
+            digest: None,
+            key: None,
+            length,
+        };
+        self.commit(record, prepared, None).await
+    }
+
+    /// How many answers are remembered for resends, and how far back, in seconds.
+    pub(crate) fn resend_window(&self) -> (usize, i64) {
+        let (answers, age_us) = self.bodies.extent(self.clock.now_us());
+        (answers, age_us / 1_000_000)
+    }
+
+    fn acceptance(&self, tenant: &TenantId) -> Acceptance {
+        Acceptance {
+            tenant: tenant.clone(),
+            received_at_us: self.clock.now_us(),
+        }
+    }
+
+    /// Does CPU work of a body of `length` here, or beside the async threads where it is large.
+    fn beside<T: Send + 'static>(
+        &self,
+        length: usize,
+        work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Refusal>> {
+        let workers = Arc::clone(&self.workers);
+        async move {
+            if length < INLINE_BYTES_MAX {
+                return work();
+            }
+            let permit = workers.acquire_owned().await;
+            let permit = permit.map_err(|_| Refusal::internal())?;
+            let done = tokio::task::spawn_blocking(move || {
+                let result = work();
+                drop(permit);
+                result
+            });
+            done.await.map_err(|error| {
+                tracing::error!(%error, "intake.worker_failed");
+                Refusal::internal()
+            })?
+        }
+    }
+
+    async fn commit(
+        &self,
+        record: Record,
+        prepared: Prepared,
+        ticket: Option<Ticket>,
+    ) -> Result<Taken, Refusal> {
+        let Prepared {
+            rows,
+            answer,
+            accepted,
+            rejected,
+        } = prepared;
+        let mut at_us = self.clock.now_us();
+        if !rows.is_empty() {
+            let entry = Entry {
+                tenant: record.tenant.clone(),
+                route: record.route,
+                digest: record.digest,
+                idempotency_key: record.key,
+                answer: answer.to_vec(),
+                rows: rows.clone(),
+            };
+            at_us = self
+                .log
+                .append(entry)
+                .await
+                .map_err(refused)?
+                .committed_at_us;
+            self.arrivals.tell(&record.tenant, &rows, at_us);
+        }
+        if let Some(ticket) = ticket {
+            ticket.finish(answer.clone(), at_us);
+        }
+        let counted = self.counters.route(record.route);
+        counters::add(&counted.requests, 1);
+        counters::add(&counted.rows, accepted);
+        counters::add(&counted.rejected, rejected);
+        counters::add(&counted.bytes, record.length);
+        self.counters
+            .last_arrival_us
+            .store(at_us, Ordering::Relaxed);
+        Ok(Taken {
+            answer,
+            repeated: false,
+        })
+    }
+
+    fn folded(&self, route: Route, answer: Bytes) -> Taken {
+        counters::add(&self.counters.route(route).folded, 1);
+        Taken {
+            answer,
+            repeated: true,
+        }
+    }
+}
+
+/// What a log entry says of its request besides its rows.
+struct Record {
+    tenant: TenantId,
+    route: Route,
+    digest: Option<Name>,
+    key: Option<String>,
+    length: usize,
+}
+
+/// What a resend is known by: its tenant, its route, its bytes.
+fn digest(tenant: &TenantId, route: Route, body: &[u8]) -> Name {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[route.code()]);
+    hasher.update(tenant.as_str().as_bytes());
+    hasher.update(&[0]);
+    hasher.update(body);
+    short(&hasher.finalize())
+}
+
+/// What a sender's key is known by: its tenant, its source, itself.
+fn scope(tenant: &TenantId, key: &str) -> Name {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(tenant.as_str().as_bytes());
+    hasher.update(&[0]);
+    hasher.update(key.as_bytes());
+    short(&hasher.finalize())
+}
+
+fn short(hash: &blake3::Hash) -> Name {
+    let mut name = Name::default();
+    for (to, from) in name.iter_mut().zip(hash.as_bytes()) {
+        *to = *from;
+    }
+    name
+}
+
+fn key_reused() -> Refusal {
+    Refusal::new(
+        StatusCode::CONFLICT,
+        "CONFLICT",
+        "Idempotency key was reused with a different request payload",
+    )
+}
+
+/// How a failure to append is told to the sender.
+fn refused(error: AppendError) -> Refusal {
+    let second = std::time::Duration::from_secs(1);
+    match error {
+        AppendError::Full { retry_after } => {
+            Refusal::unavailable("log_full", "the disk is full; try again later", retry_after)
+        }
+        AppendError::Broken => Refusal::unavailable(
+            "log_broken",
+            "the disk failed; this server is stopping",
+            second,
+        ),
+        AppendError::Closed => {
+            Refusal::unavailable("shutting_down", "this server is stopping", second)
+        }
+        AppendError::TooLarge { .. } => Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "rows_too_large",
+            "the request's rows are too large to log at once; send fewer at once",
+        ),
+        error => {
+            tracing::error!(%error, "log.append_failed");
+            Refusal::internal()
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The running node: its parts, how a request passes through them, and how they start and stop.
+//!
+//! ```text
+//! http/, grpc/ --> Intake: fold resends -> decode -> enrich -> log.append --> answer
+//!                    |                                   |
+//!                 Arrivals (tail)                     Delivery --> lake
+//! ```
+
+pub(crate) mod access;
+pub(crate) mod account;
+pub(crate) mod arrivals;
+pub(crate) mod counters;
+pub(crate) mod intake;
+pub(crate) mod node;
+pub(crate) mod parts;
+pub(crate) mod prepare;
+pub(crate) mod resends;
+pub(crate) mod running;
+
+pub(crate) use node::Node;
+pub(crate) use running::{Addresses, App, StartError};
+
+#[cfg(test)]
+pub(crate) mod rig;

@@ -1,0 +1,125 @@
+//! What every request can reach.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use weir_ingest::log::Log;
+use weir_lake::Lake;
+use weir_queries::Engine;
+use weir_sinks::{DeadLetters, Delivery};
+
+use crate::app::access::Access;
+use crate::app::intake::Intake;
+use crate::app::running::Addresses;
+use crate::http::refusal::Refusal;
+
+/// The node as requests see it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Takes requests.
+    pub(crate) intake: Intake,
+    /// Knows the keys.
+    pub(crate) access: Access,
+    /// Answers SQL.
+    pub(crate) engine: Engine,
+    /// The log.
+    pub(crate) log: Arc<Log>,
+    /// The tables.
+    pub(crate) lake: Arc<Lake>,
+    /// The way from the one to the other.
+    pub(crate) delivery: Delivery,
+    /// What the lake refused for good.
+    pub(crate) dead: Arc<DeadLetters>,
+    /// How long a request may take.
+    pub(crate) request_timeout: Duration,
+    /// Where the tables are, without credentials.
+    pub(crate) lake_shown: String,
+    /// Where the node listens.
+    pub(crate) addresses: Addresses,
+    /// `true` once the node stops.
+    pub(crate) stop: watch::Sender<bool>,
+    /// When it started.
+    pub(crate) started: Instant,
+}
+
+impl Node {
+    /// Whether requests are taken no more.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Resolves when the node begins to stop.
+    pub(crate) async fn stopping(&self) {
+        // The sender lives as long as `self`, so this ends only by the value.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// Lets a request in while the node is open.
+    ///
+    /// # Errors
+    ///
+    /// 503 while it stops.
+    pub(crate) fn check_open(&self) -> Result<(), Refusal> {
+        if self.is_stopping() {
+            let text = "this server is stopping; send it again";
+            return Err(Refusal::unavailable(
+                "shutting_down",
+                text,
+                Duration::from_secs(1),
+            ));
+        }
+        Ok(())
+    }
+
+    /// How long it has been up.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Whether anything was ever accepted.
+    pub(crate) fn anything_arrived(&self) -> bool {
+        self.intake.counters.anything_arrived()
+            || self
+                .log
+                .status()
+                .datasets
+                .iter()
+                .any(|d| d.accepted_rows > 0)
+    }
+
+    /// What to do while nothing arrives.
+    pub(crate) fn hint(&self) -> String {
+        format!(
+            "nothing has arrived yet: set OTEL_EXPORTER_OTLP_ENDPOINT=http://{} in the program to \
+             watch (gRPC: http://{}); `weir connect` shows the settings of common SDKs",
+            self.addresses.otlp_http, self.addresses.otlp_grpc
+        )
+    }
+
+    /// How each sink stands.
+    pub(crate) fn sink_states(&self) -> Value {
+        let status = self.delivery.status();
+        let datasets: serde_json::Map<String, Value> = status
+            .datasets
+            .iter()
+            .map(|(dataset, state)| {
+                let state = json!({
+                    "cursor": state.cursor,
+                    "last_sealed": state.last_sealed,
+                    "attempts": state.attempts,
+                    "failures": state.failures,
+                    "last_error": state.last_error,
+                    "lost_batches": state.lost_batches,
+                });
+                (dataset.name().to_owned(), state)
+            })
+            .collect();
+        json!([{
+            "sink": status.sink,
+            "breaker_open": status.breaker_open,
+            "datasets": datasets,
+        }])
+    }
+}

@@ -1,0 +1,188 @@
+//! The parts of a node, opened in their order; also what offline commands need of them.
+
+use std::sync::Arc;
+
+use weir_ingest::decode::Limits;
+use weir_ingest::log::{Log, LogConfig, OpenReport};
+use weir_lake::{Lake, LakeConfig, Partition};
+use weir_model::{Clock, Dataset};
+use weir_queries::EngineConfig;
+use weir_sinks::DeadLetters;
+
+use crate::app::running::StartError;
+use crate::config::Config;
+use crate::http::body::BodyLimits;
+
+/// What holds rows.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    /// The log, which holds the directory's lock.
+    pub(crate) log: Arc<Log>,
+    /// The tables.
+    pub(crate) lake: Arc<Lake>,
+    /// What a sink refused for good.
+    pub(crate) dead: Arc<DeadLetters>,
+}
+
+impl Stores {
+    /// Opens what lies in the data directory and the lake.
+    ///
+    /// # Errors
+    ///
+    /// Where one cannot be opened; the directory's lock is free again then.
+    pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
+        let dir = config.data_dir.clone();
+        std::fs::create_dir_all(&dir).map_err(|source| StartError::Folder {
+            path: dir.clone(),
+            source,
+        })?;
+        let (settings, own_clock) = (log_config(config), Arc::clone(clock));
+        let opened = tokio::task::spawn_blocking(move || Log::open(&dir, settings, own_clock));
+        let opened = opened.await.map_err(|_| StartError::Worker)?;
+        let (log, report) = opened.map_err(|source| StartError::Log {
+            path: config.data_dir.clone(),
+            source,
+        })?;
+        tell(&report);
+        let stores = Self::beside(config, clock, Arc::clone(&log)).await;
+        if stores.is_err() {
+            // Whatever was replayed stays in the log; the reason to tell is the other one.
+            let _ = log.close().await;
+        }
+        stores
+    }
+
+    async fn beside(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        log: Arc<Log>,
+    ) -> Result<Self, StartError> {
+        let lake = Lake::open(&lake_config(config)).await;
+        let lake = lake.map_err(|source| StartError::Lake { source })?;
+        let folder = config.data_dir.join("dead");
+        let dead = DeadLetters::open(&folder, Arc::clone(clock));
+        let dead = dead.map_err(|error| StartError::State {
+            what: "dead letters",
+            source: error.into(),
+        })?;
+        Ok(Self {
+            log,
+            lake: Arc::new(lake),
+            dead: Arc::new(dead),
+        })
+    }
+
+    /// Tells the log what the lake holds of this node, so that no number is used twice.
+    ///
+    /// # Errors
+    ///
+    /// Where the lake cannot be asked, or the node's new name cannot be kept.
+    pub(crate) async fn adopt(&self) -> Result<(), StartError> {
+        for dataset in Dataset::RECEIVED {
+            let last = self.lake.last_batch(dataset, &self.log.node()).await;
+            let last = last.map_err(|source| StartError::Lake { source })?;
+            let adopted = self.log.adopt_high_water(dataset, last.unwrap_or(0)).await;
+            let adopted = adopted.map_err(|error| StartError::State {
+                what: "the node's name",
+                source: error.into(),
+            })?;
+            if let Some(node) = adopted {
+                tracing::warn!(%node, %dataset, "node.renamed: the lake is ahead of this directory");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says what was found, where there is something to say.
+fn tell(report: &OpenReport) {
+    tracing::info!(
+        segments = report.segments,
+        frames = report.frames,
+        rows = report.rows,
+        torn_bytes = report.torn_bytes,
+        "log.opened"
+    );
+    if !report.lost.is_empty() || !report.quarantined.is_empty() {
+        tracing::error!(
+            lost_rows = report.lost_rows,
+            quarantined = report.quarantined.join(", "),
+            "log.damaged: rows are lost; see `weir wal check`"
+        );
+    }
+    if report.node_file_lost {
+        tracing::warn!("node.json was lost; the node has a new name");
+    }
+}
+
+/// A size for memory; what does not fit is everything.
+pub(crate) fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+fn log_config(config: &Config) -> LogConfig {
+    let wal = &config.wal;
+    LogConfig {
+        segment_bytes: wal.segment_size,
+        group_bytes_max: size(wal.group_size),
+        budget_bytes: wal.budget,
+        reserve_bytes: wal.reserve,
+        batch_rows_max: size(wal.batch_rows),
+        batch_bytes_max: size(wal.batch_size),
+        batch_age: wal.batch_age,
+        retain: wal.retain,
+        recent_bytes_max: size(wal.recent_memory),
+        ..LogConfig::default()
+    }
+}
+
+/// The lake's own configuration.
+pub(crate) fn lake_config(config: &Config) -> LakeConfig {
+    LakeConfig {
+        url: config.lake_url(),
+        options: config.lake.options.clone(),
+        partition: match config.lake.partition.as_str() {
+            "date" => Partition::Date,
+            _ => Partition::DateAndTenant,
+        },
+    }
+}
+
+/// The engine's own configuration.
+pub(crate) fn engine_config(config: &Config) -> EngineConfig {
+    let query = &config.query;
+    let memory = size(query.memory);
+    EngineConfig {
+        memory_bytes: memory,
+        query_memory_bytes: memory / 2,
+        spill_bytes: query.spill,
+        spill_dir: config.data_dir.join("spill"),
+        rows_max: size(query.rows),
+        bytes_max: size(query.answer),
+        timeout: query.timeout,
+        sql_bytes_max: size(query.statement),
+        queries_max: size(query.concurrency),
+        ..EngineConfig::default()
+    }
+}
+
+/// What decoding allows.
+pub(crate) fn decode_limits(config: &Config) -> Limits {
+    let set = &config.limits;
+    let mut limits = Limits::default();
+    limits.attributes_max = size(set.attributes);
+    limits.events_max = size(set.events);
+    limits.links_max = size(set.links);
+    limits.value_bytes_max = size(set.value);
+    limits.rows_max = size(set.rows);
+    limits
+}
+
+/// What reading a body allows.
+pub(crate) fn body_limits(config: &Config) -> BodyLimits {
+    BodyLimits {
+        coded_bytes_max: size(config.limits.body_compressed),
+        plain_bytes_max: size(config.limits.body_decompressed),
+        idle: config.limits.idle_timeout,
+    }
+}

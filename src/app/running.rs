@@ -1,0 +1,384 @@
+//! A node that runs: started in order, stopped in the reverse.
+//!
+//! ```text
+//! start  log (lock, replay) -> lake -> adopt numbers -> bind -> delivery -> listeners -> ready
+//! stop   not ready -> no new connections -> open requests finish -> delivery -> last commit -> lock
+//! ```
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use weir_ingest::log::{Log, OpenError};
+use weir_lake::LakeError;
+use weir_model::{Clock, SystemClock};
+use weir_queries::Engine;
+use weir_sinks::{Delivery, DeliveryConfig, lake::LakeSink};
+use weir_transforms::Enricher;
+
+use crate::app::access::Access;
+use crate::app::intake::{self, Intake};
+use crate::app::node::Node;
+use crate::app::parts::{self, Stores};
+use crate::cli::exit::Exit;
+use crate::config::{Config, Listen};
+use crate::http::listen::{self, Listener, Rules};
+use crate::http::routes;
+
+/// How long open requests have at the end.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// After how long without any arrival the log says what to do.
+const HINT_AFTER: Duration = Duration::from_secs(30);
+
+/// Where a node listens, with the ports that it really got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Addresses {
+    /// The HTTP API.
+    pub(crate) http: SocketAddr,
+    /// OTLP over HTTP.
+    pub(crate) otlp_http: SocketAddr,
+    /// OTLP over gRPC.
+    pub(crate) otlp_grpc: SocketAddr,
+}
+
+/// The node could not start; nothing runs, and the directory's lock is free.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum StartError {
+    /// The data directory cannot be made.
+    #[error("the data directory {path} cannot be made")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The log cannot be opened.
+    #[error("{}", log_text(path, source))]
+    Log {
+        /// The data directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// The lake cannot be opened.
+    #[error("the lake cannot be opened; look at `lake.url` and `lake.options`")]
+    Lake {
+        /// Why.
+        #[source]
+        source: LakeError,
+    },
+    /// Another part of the node's state cannot be opened.
+    #[error("{what} cannot be opened")]
+    State {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An address cannot be listened on.
+    #[error(
+        "cannot listen on {address} ({name}); set another with --{name}, or port 0 for a free one"
+    )]
+    Bind {
+        /// The flag.
+        name: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Other machines could reach the node without a key.
+    #[error(
+        "{address} can be reached by other machines, and there is no key: make one with \
+         `weir keys create --data-dir DIR --tenant NAME`, or listen on 127.0.0.1"
+    )]
+    NoKeys {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Keys would travel in the clear.
+    #[error(
+        "{address} can be reached by other machines, and weir does not speak TLS yet: put a proxy \
+         that does before 127.0.0.1, or say --insecure-http on a private network"
+    )]
+    Insecure {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A thread of ours failed.
+    #[error("an internal thread failed while starting")]
+    Worker,
+}
+
+fn log_text(path: &std::path::Path, error: &OpenError) -> String {
+    match error {
+        OpenError::InUse => format!(
+            "the data directory {} is in use by another weir process; stop that one, or choose \
+             another with --data-dir",
+            path.display()
+        ),
+        _ => format!(
+            "the write-ahead log in {} cannot be opened; `weir wal check` says more",
+            path.display()
+        ),
+    }
+}
+
+impl StartError {
+    /// The code to end with.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Log {
+                source: OpenError::InUse,
+                ..
+            } => Exit::IN_USE,
+            Self::NoKeys { .. } | Self::Insecure { .. } => Exit::USAGE,
+            _ => Exit::FAILURE,
+        }
+    }
+}
+
+/// A running node.
+#[derive(Debug)]
+pub(crate) struct App {
+    node: Arc<Node>,
+    tasks: JoinSet<()>,
+}
+
+/// The three sockets.
+struct Sockets {
+    http: TcpListener,
+    otlp_http: TcpListener,
+    otlp_grpc: TcpListener,
+    addresses: Addresses,
+}
+
+impl App {
+    /// Starts a node; when this returns it takes requests.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub(crate) async fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_at(config, Arc::new(SystemClock)).await
+    }
+
+    /// As [`App::start`], with the time of day from `clock`.
+    pub(crate) async fn start_at(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        insecure(&config.listen)?;
+        let stores = Stores::open(config, &clock).await?;
+        let log = Arc::clone(&stores.log);
+        let started = Self::with_stores(config, clock, stores).await;
+        if started.is_err() {
+            // The reason to tell is the other one; what was replayed stays in the log.
+            let _ = log.close().await;
+        }
+        started
+    }
+
+    async fn with_stores(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        stores: Stores,
+    ) -> Result<Self, StartError> {
+        stores.adopt().await?;
+        let access = Access::open(config, Arc::clone(&clock)).await?;
+        if let (Some(address), false) = (exposed(&config.listen), access.has_keys()) {
+            return Err(StartError::NoKeys { address });
+        }
+        let sockets = Sockets::bind(&config.listen).await?;
+        let node = Arc::new(build(config, clock, stores, (access, sockets.addresses))?);
+        let mut tasks = JoinSet::new();
+        sockets.serve(config, &node, &mut tasks);
+        let hinted = Arc::clone(&node);
+        tasks.spawn(async move { hint_when_idle(&hinted).await });
+        Ok(Self { node, tasks })
+    }
+
+    /// Where it listens.
+    pub(crate) fn addresses(&self) -> Addresses {
+        self.node.addresses
+    }
+
+    /// The node, to look at.
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Resolves when the disk has failed: the process must end with [`Exit::FSYNC`].
+    pub(crate) fn failed(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.node.log.on_failure()
+    }
+
+    /// Stops the node: every answered request is in the log, and the directory's lock is free.
+    ///
+    /// # Errors
+    ///
+    /// Where the log's last writes failed.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.node.stop.send_replace(true);
+        let requests = async { while self.tasks.join_next().await.is_some() {} };
+        // What is not delivered yet stays in the log, so the sink need not wait for the requests.
+        tokio::join!(requests, self.node.delivery.stop());
+        self.node.log.close().await?;
+        Ok(())
+    }
+}
+
+impl Sockets {
+    async fn bind(listen: &Listen) -> Result<Self, StartError> {
+        let http = bind("http", listen.http).await?;
+        let otlp_http = bind("otlp-http", listen.otlp_http).await?;
+        let otlp_grpc = bind("otlp-grpc", listen.otlp_grpc).await?;
+        let addresses = Addresses {
+            http: address("http", listen.http, &http)?,
+            otlp_http: address("otlp-http", listen.otlp_http, &otlp_http)?,
+            otlp_grpc: address("otlp-grpc", listen.otlp_grpc, &otlp_grpc)?,
+        };
+        Ok(Self {
+            http,
+            otlp_http,
+            otlp_grpc,
+            addresses,
+        })
+    }
+
+    fn serve(self, config: &Config, node: &Arc<Node>, tasks: &mut JoinSet<()>) {
+        let rules = Rules {
+            connections: Arc::new(Semaphore::new(parts::size(config.limits.connections))),
+            open: Arc::clone(&node.intake.counters.connections),
+            header_timeout: config.limits.header_timeout,
+            drain: DRAIN,
+        };
+        let listeners = [
+            ("http", self.http, routes::api(node)),
+            ("otlp-http", self.otlp_http, routes::otlp(node)),
+            ("otlp-grpc", self.otlp_grpc, routes::otlp(node)),
+        ];
+        for (name, socket, routes) in listeners {
+            let listener = Listener {
+                name,
+                socket,
+                routes,
+            };
+            let (rules, node) = (rules.clone(), Arc::clone(node));
+            tasks.spawn(async move {
+                let stop = async { node.stopping().await };
+                listen::serve(listener, rules, stop).await;
+            });
+        }
+    }
+}
+
+/// Starts the delivery and puts the node together.
+fn build(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    stores: Stores,
+    (access, addresses): (Access, Addresses),
+) -> Result<Node, StartError> {
+    let Stores { log, lake, dead } = stores;
+    let state = |what: &'static str| {
+        move |error: Box<dyn std::error::Error + Send + Sync>| StartError::State {
+            what,
+            source: error,
+        }
+    };
+    let enricher = Enricher::standard().map_err(|e| state("the attribute mapping")(e.into()))?;
+    let recent = Arc::<Log>::clone(&log);
+    let engine = Engine::new(Arc::clone(&lake), recent, parts::engine_config(config));
+    let engine = engine.map_err(|e| state("the query engine")(e.into()))?;
+    let intake = Intake::new(intake::Parts {
+        log: Arc::clone(&log),
+        enricher: Arc::new(enricher),
+        clock,
+        limits: parts::decode_limits(config),
+        body: parts::body_limits(config),
+        in_flight_bytes: parts::size(config.limits.in_flight),
+    });
+    let sink = LakeSink::new(Arc::clone(&lake))
+        .with_flush_interval(config.lake.flush_interval)
+        .with_flush_rows(parts::size(config.lake.flush_rows));
+    let delivery = Delivery::start(
+        Arc::new(sink),
+        Arc::<Log>::clone(&log),
+        log.cursors(),
+        Arc::clone(&dead),
+        DeliveryConfig::default(),
+    );
+    Ok(Node {
+        intake,
+        access,
+        engine,
+        lake_shown: lake.url().to_string(),
+        log,
+        lake,
+        delivery,
+        dead,
+        request_timeout: config.limits.request_timeout,
+        addresses,
+        stop: watch::Sender::new(false),
+        started: Instant::now(),
+    })
+}
+
+async fn hint_when_idle(node: &Node) {
+    tokio::select! {
+        biased;
+        () = node.stopping() => {}
+        () = tokio::time::sleep(HINT_AFTER) => {
+            if !node.anything_arrived() {
+                tracing::info!("{}", node.hint());
+            }
+        }
+    }
+}
+
+async fn bind(name: &'static str, wanted: SocketAddr) -> Result<TcpListener, StartError> {
+    listen::bind(wanted)
+        .await
+        .map_err(|source| StartError::Bind {
+            name,
+            address: wanted,
+            source,
+        })
+}
+
+fn address(
+    name: &'static str,
+    wanted: SocketAddr,
+    socket: &TcpListener,
+) -> Result<SocketAddr, StartError> {
+    socket.local_addr().map_err(|source| StartError::Bind {
+        name,
+        address: wanted,
+        source,
+    })
+}
+
+/// The first address that other machines can reach.
+fn exposed(listen: &Listen) -> Option<SocketAddr> {
+    let all = [listen.http, listen.otlp_http, listen.otlp_grpc];
+    all.into_iter().find(|address| !address.ip().is_loopback())
+}
+
+fn insecure(listen: &Listen) -> Result<(), StartError> {
+    match exposed(listen) {
+        Some(address) if !listen.insecure_http => Err(StartError::Insecure { address }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,133 @@
+//! The command line: what can be asked for, and which code the process ends with.
+
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod connect;
+pub(crate) mod exit;
+pub(crate) mod keys;
+pub(crate) mod logging;
+pub(crate) mod out;
+pub(crate) mod query;
+pub(crate) mod remote;
+pub(crate) mod serve;
+pub(crate) mod tail;
+pub(crate) mod trace;
+pub(crate) mod verify;
+pub(crate) mod wal;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::cli::exit::Exit;
+
+/// Streaming analytics for AI-agent telemetry: OTLP, proxy audit and OCSF in, a lake and SQL out.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, after_help = exit::HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Receive, store and answer; prints its addresses as one JSON line when ready.
+    Serve(serve::Args),
+    /// Show it all on captured traffic: a server, the traffic, what was stored, what to try next.
+    Demo(crate::demo::Args),
+    /// Ask a running server in SQL.
+    Query(query::Args),
+    /// Recount: is what was accepted stored, set aside or pending, row for row?
+    Verify(verify::Args),
+    /// Look into a stopped node's write-ahead log, and mend it.
+    #[command(subcommand)]
+    Wal(wal::Command),
+    /// Make, list and revoke the keys of tenants.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Check and show the configuration.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Watch what arrives.
+    Tail(tail::Args),
+    /// Show one trace as a tree.
+    Trace(trace::Args),
+    /// Say how to point a product or an SDK at this server.
+    Connect(connect::Args),
+    /// Measure a server on this machine.
+    Bench(crate::bench::Args),
+    /// Print completions for a shell.
+    Completions(completions::Args),
+}
+
+/// Runs the command that `args` name, and gives the code to end with.
+pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() {
+                Exit::USAGE
+            } else {
+                Exit::OK
+            };
+            // A closed pipe leaves nobody to tell.
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    match dispatch(cli.command) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            out::complain(&format!("weir: {error:#}"));
+            exit::code_of(&error).into()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Config(command) => config::run(command),
+        Command::Connect(args) => connect::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Wal(command) => wal::run(command),
+        Command::Keys(command) => keys::run(command),
+        Command::Serve(args) => block_on(serve::run(args)),
+        Command::Demo(args) => block_on(crate::demo::run(args)),
+        Command::Query(args) => block_on(query::run(args)),
+        Command::Verify(args) => block_on(verify::run(args)),
+        Command::Tail(args) => block_on(tail::run(args)),
+        Command::Trace(args) => block_on(trace::run(args)),
+        Command::Bench(args) => block_on(crate::bench::run(args)),
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let exit = runtime.block_on(Box::pin(work));
+    // What still runs after the command's own shutdown must not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_command_line_ends_with_the_usage_code() {
+        let code = run(["weir", "serve", "--no-such-flag"].map(OsString::from));
+        assert_eq!(
+            format!("{code:?}"),
+            format!("{:?}", ExitCode::from(Exit::USAGE))
+        );
+    }
+}

@@ -1,0 +1,117 @@
+//! `weir serve`: run a node until a signal or a failed disk ends it.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::App;
+use crate::cli::config::assignment;
+use crate::cli::exit::Exit;
+use crate::cli::{logging, out};
+use crate::config::{Config, Sources, load};
+
+/// What it takes; each flag stands for the setting of the same name.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// The YAML file.
+    #[arg(long, value_name = "FILE", env = "WEIR_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where all state lies [default: ./weir-data].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Address of the HTTP API [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<String>,
+    /// Address of OTLP over HTTP [default: 127.0.0.1:4318].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) otlp_http: Option<String>,
+    /// Address of OTLP over gRPC [default: 127.0.0.1:4317].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) otlp_grpc: Option<String>,
+    /// Serve plain HTTP also to other machines.
+    #[arg(long)]
+    pub(crate) insecure_http: bool,
+    /// Log lines for people (text) or machines (json).
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// The least level that is logged, or directives by module.
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// Any setting, by its name in the file, as `--set query.timeout=20s`.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+impl Args {
+    /// The configuration that flags, environment and file give together.
+    ///
+    /// # Errors
+    ///
+    /// All faults of all of them.
+    pub(crate) fn load(&self) -> anyhow::Result<Config> {
+        let mut flags = self.set.clone();
+        let mut flag = |name: &str, value: Option<String>| {
+            flags.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        flag("data_dir", self.data_dir.as_ref().map(text));
+        flag("listen.http", self.http.clone());
+        flag("listen.otlp_http", self.otlp_http.clone());
+        flag("listen.otlp_grpc", self.otlp_grpc.clone());
+        flag(
+            "listen.insecure_http",
+            self.insecure_http.then(|| "true".to_owned()),
+        );
+        flag("log.format", self.log_format.clone());
+        flag("log.level", self.log_level.clone());
+        Ok(load(&Sources::of_process(self.config.clone(), flags))?)
+    }
+}
+
+/// Runs it.
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let config = args.load()?;
+    logging::start(&config.log)?;
+    let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("no signals")?;
+    let app = Box::pin(App::start(&config)).await?;
+    let failed = app.failed();
+    let addresses = app.addresses();
+    tracing::info!(
+        http = %addresses.http,
+        otlp_http = %addresses.otlp_http,
+        otlp_grpc = %addresses.otlp_grpc,
+        data_dir = %config.data_dir.display(),
+        lake = app.node().lake_shown,
+        "ready"
+    );
+    out::line(&serde_json::to_string(&addresses)?)?;
+    tokio::select! {
+        biased;
+        () = failed => return Ok(disk_failed().await),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    let failed = app.failed();
+    tokio::select! {
+        biased;
+        () = failed => Ok(disk_failed().await),
+        stopped = Box::pin(app.stop()) => {
+            stopped.context("the log's last writes failed")?;
+            tracing::info!("stopped");
+            Ok(Exit::OK)
+        }
+    }
+}
+
+/// Lets those who wait hear of it, then ends.
+async fn disk_failed() -> Exit {
+    tracing::error!(
+        "log.fsync_failed: the disk did not make data durable; what was not acknowledged is lost. \
+         Look at the disk, then start again"
+    );
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    Exit::FSYNC
+}

@@ -1,0 +1,104 @@
+//! `weir verify`: recount, row for row, in the sink itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+use weir_model::{Clock, SystemClock};
+
+use crate::app::account;
+use crate::app::parts::Stores;
+use crate::cli::exit::Exit;
+use crate::cli::remote::Remote;
+use crate::cli::{out, serve};
+
+/// What it takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    remote: Remote,
+    /// Recount a stopped node in this directory instead of asking a server.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The stopped node's YAML file, where its lake lies elsewhere.
+    #[arg(long, value_name = "FILE", requires = "data_dir")]
+    config: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it; exit code 1 where a row is missing or too many.
+pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let report = match &args.data_dir {
+        Some(_) => Box::pin(offline(&args)).await?,
+        None => {
+            let answer = args.remote.client()?.get("/v1/admin/verify").await?;
+            serde_json::from_slice(&answer.success()?)?
+        }
+    };
+    if args.json {
+        out::line(&report.to_string())?;
+    } else {
+        out::line(&text(&report))?;
+    }
+    let ok = report.get("ok").and_then(Value::as_bool).unwrap_or(false);
+    Ok(if ok { Exit::OK } else { Exit::FAILURE })
+}
+
+async fn offline(args: &Args) -> anyhow::Result<Value> {
+    let config = serve::Args {
+        data_dir: args.data_dir.clone(),
+        config: args.config.clone(),
+        ..serve::Args::default()
+    };
+    let config = config.load()?;
+    let missing = !config.data_dir.try_exists()?;
+    anyhow::ensure!(
+        !missing,
+        "there is no directory {}",
+        config.data_dir.display()
+    );
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let stores = Stores::open(&config, &clock).await?;
+    let report = account::recount_parts(&stores.log, &stores.lake, &stores.dead).await;
+    stores.log.close().await?;
+    Ok(report?.json())
+}
+
+/// The report as a table.
+pub(crate) fn text(report: &Value) -> String {
+    let mut out = format!(
+        "{:<16} {:<6} {:>12} {:>12} {:>10} {:>10} {:>6} {:>11}\n",
+        "dataset", "sink", "accepted", "stored", "set aside", "pending", "lost", "difference"
+    );
+    let lines = report.get("lines").and_then(Value::as_array);
+    for line in lines.into_iter().flatten() {
+        let text = |name: &str| {
+            line.get(name)
+                .and_then(Value::as_str)
+                .unwrap_or("?")
+                .to_owned()
+        };
+        let number = |name: &str| line.get(name).and_then(Value::as_i64).unwrap_or(0);
+        out.push_str(&format!(
+            "{:<16} {:<6} {:>12} {:>12} {:>10} {:>10} {:>6} {:>11}\n",
+            text("dataset"),
+            text("sink"),
+            number("accepted"),
+            number("stored"),
+            number("set_aside"),
+            number("pending"),
+            number("lost"),
+            number("difference"),
+        ));
+    }
+    let ok = report.get("ok").and_then(Value::as_bool).unwrap_or(false);
+    out.push_str(if ok {
+        "accepted = stored + set aside + pending: every row is where it should be"
+    } else {
+        "the account does NOT close: rows are missing or too many; keep the data directory and \
+         report it"
+    });
+    out
+}

@@ -1,0 +1,222 @@
+//! What can be shown of the configuration: the effective one, the reference page, the schema.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::config::Config;
+use crate::config::load::shown;
+use crate::config::setting::{Kind, Setting, Value};
+use crate::config::table::SETTINGS;
+
+/// What stands in place of a secret.
+const MASK: &str = "***";
+
+/// The effective configuration as a YAML file, secrets masked.
+pub(crate) fn yaml(config: &Config) -> String {
+    let mut out = String::new();
+    let mut section = "";
+    for setting in SETTINGS {
+        let value = (setting.get)(config);
+        let (inside, name) = setting.path.split_once('.').unwrap_or(("", setting.path));
+        if inside != section {
+            section = inside;
+            out.push_str(&format!("{section}:\n"));
+        }
+        let indent = if inside.is_empty() { "" } else { "  " };
+        match value {
+            Value::Map(map) if map.is_empty() => out.push_str(&format!("{indent}{name}: {{}}\n")),
+            Value::Map(map) => {
+                out.push_str(&format!("{indent}{name}:\n"));
+                for key in map.keys() {
+                    out.push_str(&format!("{indent}  {}: \"{MASK}\"\n", quoted(key)));
+                }
+            }
+            Value::Text(text) if text.is_empty() => {
+                out.push_str(&format!("{indent}# {name}: (not set)\n"));
+            }
+            Value::Text(text) => {
+                let text = quoted(&without_password(&text));
+                out.push_str(&format!("{indent}{name}: {text}\n"));
+            }
+            Value::Switch(_) | Value::Count(_) | Value::Span(_) | Value::Address(_) => {
+                let text = shown(setting.kind, &value);
+                out.push_str(&format!("{indent}{name}: {text}\n"));
+            }
+        }
+    }
+    out
+}
+
+/// Text in double quotes where YAML could read it as something else.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '.'));
+    if starts && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        json!(text).to_string()
+    }
+}
+
+/// A URL may carry credentials; they are never shown.
+fn without_password(text: &str) -> String {
+    let Ok(mut url) = url::Url::parse(text) else {
+        return text.to_owned();
+    };
+    let masked = url.password().is_some() && url.set_password(Some(MASK)).is_ok();
+    if masked { url.into() } else { text.to_owned() }
+}
+
+/// The JSON Schema of the file, for editors.
+pub(crate) fn schema() -> Json {
+    let mut root = Map::new();
+    for setting in SETTINGS {
+        match setting.path.split_once('.') {
+            None => {
+                root.insert(setting.path.to_owned(), setting_schema(setting));
+            }
+            Some((section, name)) => {
+                let entry = root.entry(section.to_owned()).or_insert_with(empty_object);
+                if let Some(names) = entry
+                    .pointer_mut("/properties")
+                    .and_then(Json::as_object_mut)
+                {
+                    names.insert(name.to_owned(), setting_schema(setting));
+                }
+            }
+        }
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "weir configuration",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": root,
+    })
+}
+
+fn empty_object() -> Json {
+    json!({ "type": "object", "additionalProperties": false, "properties": {} })
+}
+
+fn setting_schema(setting: &Setting) -> Json {
+    let mut schema = match setting.kind {
+        Kind::Text | Kind::Address => json!({ "type": "string" }),
+        Kind::Switch => json!({ "type": "boolean" }),
+        Kind::Count => json!({ "type": "integer", "minimum": 1 }),
+        Kind::Size => json!({
+            "anyOf": [
+                { "type": "integer", "minimum": 1 },
+                { "type": "string", "pattern": "^[0-9_ ]+(B|[kKMGT]B?|[KMGT]iB)?$" },
+            ],
+        }),
+        Kind::Span => json!({ "type": "string", "pattern": "^([0-9]+ *(us|ms|s|m|h|d) *)+$" }),
+        Kind::OneOf(words) => json!({ "enum": words }),
+        Kind::Map => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+    };
+    if let Some(fields) = schema.as_object_mut() {
+        fields.insert("description".into(), setting.help.into());
+        let default = default_text(setting);
+        if !default.is_empty() && !setting.secret {
+            fields.insert("default".into(), default.into());
+        }
+    }
+    schema
+}
+
+fn default_text(setting: &Setting) -> String {
+    shown(setting.kind, &(setting.get)(&Config::default()))
+}
+
+/// The reference page, `docs/config.md`.
+pub(crate) fn markdown() -> String {
+    let mut out = String::from(
+        "# Configuration\n\n\
+         <!-- Made by `weir config docs`; a test compares it. Do not edit by hand. -->\n\n\
+         One YAML file (`--config FILE` or `WEIR_CONFIG`), environment variables and flags; flags \
+         win over\nthe environment, the environment over the file, the file over the defaults. \
+         Any setting can be given\nas a flag with `--set NAME=VALUE`. `weir config check` reports \
+         every fault at once,\n`weir config print` shows what is in force with secrets masked, \
+         and `weir config schema` gives a\nJSON Schema for editors.\n\n\
+         Sizes are numbers with `KiB`, `MiB`, `GiB` (or `kB`, `MB`, `GB`); times are numbers with \
+         `us`, `ms`,\n`s`, `m`, `h` or `d`.\n",
+    );
+    let mut section = None;
+    for setting in SETTINGS {
+        let inside = setting
+            .path
+            .split_once('.')
+            .map_or("", |(section, _)| section);
+        if section != Some(inside) {
+            section = Some(inside);
+            let title = if inside.is_empty() {
+                "The node"
+            } else {
+                inside
+            };
+            out.push_str(&format!(
+                "\n## {title}\n\n| setting | kind | default | variable | what |\n|---|---|---|---|---|\n"
+            ));
+        }
+        let default = match default_text(setting) {
+            text if text.is_empty() => "-".to_owned(),
+            text => format!("`{text}`"),
+        };
+        out.push_str(&format!(
+            "| `{}` | {} | {default} | `{}` | {} |\n",
+            setting.path,
+            setting.kind.name(),
+            setting.env(),
+            setting.help
+        ));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file;
+
+    #[test]
+    fn what_is_printed_reads_back_without_faults() {
+        let config = Config::default();
+        let reading = file::read(&yaml(&config));
+        assert_eq!(reading.faults, [], "{}", yaml(&config));
+        let mut again = Config::default();
+        for (index, value) in reading.values {
+            (SETTINGS[index].set)(&mut again, value);
+        }
+        assert_eq!(again, config);
+    }
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let mut config = Config::default();
+        let secret = "hunter2-very-secret";
+        config.lake.options = [("aws_secret_access_key".into(), secret.into())].into();
+        config.lake.url = format!("s3://user:{secret}@bucket/weir");
+        let text = yaml(&config);
+        assert!(!text.contains(secret), "{text}");
+        assert!(text.contains("aws_secret_access_key: \"***\""), "{text}");
+    }
+
+    #[test]
+    fn the_reference_page_is_the_one_in_the_repository() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.md");
+        let committed = std::fs::read_to_string(path).unwrap();
+        assert!(
+            committed == markdown(),
+            "run `cargo run -- config docs > docs/config.md`"
+        );
+    }
+
+    #[test]
+    fn the_schema_knows_every_setting() {
+        let schema = schema();
+        for setting in SETTINGS {
+            let path = setting.path.replace('.', "/properties/");
+            let found = schema.pointer(&format!("/properties/{path}/description"));
+            assert!(found.is_some(), "{}", setting.path);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The configuration: one YAML file, `WEIR_*` variables and flags; the later wins over the former.
+//!
+//! ```text
+//! defaults < file < environment < flags --> [ Settings, one table ] --> Config
+//!                       every fault of every source, with its place, at once
+//! ```
+//!
+//! [`Config`] is what the program uses. [`table::SETTINGS`] lists each of its fields once with
+//! name, kind and help; reading, printing, the reference page and the JSON Schema all come from
+//! that table, so that they cannot disagree.
+
+pub(crate) mod document;
+pub(crate) mod file;
+pub(crate) mod load;
+pub(crate) mod setting;
+pub(crate) mod table;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) use load::{Faults, Sources, load};
+
+/// Everything that can be set, as the program uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Where all of the node's state lies.
+    pub(crate) data_dir: PathBuf,
+    /// Where it listens.
+    pub(crate) listen: Listen,
+    /// What a request may cost.
+    pub(crate) limits: Limits,
+    /// The write-ahead log.
+    pub(crate) wal: Wal,
+    /// The Delta tables.
+    pub(crate) lake: Lake,
+    /// What a query may cost.
+    pub(crate) query: Query,
+    /// What is written to stderr.
+    pub(crate) log: Log,
+    /// Who may send and ask.
+    pub(crate) auth: Auth,
+}
+
+/// Where the node listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    /// The HTTP API.
+    pub(crate) http: SocketAddr,
+    /// OTLP over HTTP.
+    pub(crate) otlp_http: SocketAddr,
+    /// OTLP over gRPC.
+    pub(crate) otlp_grpc: SocketAddr,
+    /// Whether plain HTTP may be served on addresses that other machines can reach.
+    pub(crate) insecure_http: bool,
+}
+
+/// What a request may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Bytes of a body as sent.
+    pub(crate) body_compressed: u64,
+    /// Bytes of a body once decompressed.
+    pub(crate) body_decompressed: u64,
+    /// Bytes of all bodies in flight.
+    pub(crate) in_flight: u64,
+    /// Connections at once.
+    pub(crate) connections: u64,
+    /// Rows of one request.
+    pub(crate) rows: u64,
+    /// Attributes of one item.
+    pub(crate) attributes: u64,
+    /// Events of one span.
+    pub(crate) events: u64,
+    /// Links of one span.
+    pub(crate) links: u64,
+    /// Bytes of one attribute value.
+    pub(crate) value: u64,
+    /// How long a request's headers may take.
+    pub(crate) header_timeout: Duration,
+    /// How long a body may pause.
+    pub(crate) idle_timeout: Duration,
+    /// How long a whole request may take.
+    pub(crate) request_timeout: Duration,
+}
+
+/// The write-ahead log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wal {
+    /// Bytes of a segment file.
+    pub(crate) segment_size: u64,
+    /// Bytes of one group commit.
+    pub(crate) group_size: u64,
+    /// Bytes of log on disk above which new requests are turned away.
+    pub(crate) budget: u64,
+    /// Bytes kept aside for the way out of a full disk.
+    pub(crate) reserve: u64,
+    /// Rows of a batch.
+    pub(crate) batch_rows: u64,
+    /// Bytes of a batch.
+    pub(crate) batch_size: u64,
+    /// How long a batch stays open.
+    pub(crate) batch_age: Duration,
+    /// How long delivered segments are kept.
+    pub(crate) retain: Duration,
+    /// Bytes of recent rows kept in memory.
+    pub(crate) recent_memory: u64,
+}
+
+/// The Delta tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lake {
+    /// Where; empty is the folder `lake` in the data directory.
+    pub(crate) url: String,
+    /// Options of the object store.
+    pub(crate) options: BTreeMap<String, String>,
+    /// `tenant_date` or `date`.
+    pub(crate) partition: String,
+    /// How long rows gather before a commit.
+    pub(crate) flush_interval: Duration,
+    /// After how many rows a commit waits for no more.
+    pub(crate) flush_rows: u64,
+}
+
+/// What a query may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Query {
+    /// Bytes of working memory.
+    pub(crate) memory: u64,
+    /// Bytes of spill files.
+    pub(crate) spill: u64,
+    /// Rows of an answer.
+    pub(crate) rows: u64,
+    /// Bytes of an answer.
+    pub(crate) answer: u64,
+    /// Wall clock.
+    pub(crate) timeout: Duration,
+    /// Bytes of the statement.
+    pub(crate) statement: u64,
+    /// Queries that run at once.
+    pub(crate) concurrency: u64,
+}
+
+/// What is written to stderr.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// `text` or `json`.
+    pub(crate) format: String,
+    /// A level, or directives as `info,weir_lake=debug`.
+    pub(crate) level: String,
+}
+
+/// Who may send and ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Auth {
+    /// `auto` (as soon as a key exists) or `always`.
+    pub(crate) require_key: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./weir-data"),
+            listen: Listen {
+                http: ([127, 0, 0, 1], 8080).into(),
+                otlp_http: ([127, 0, 0, 1], 4318).into(),
+                otlp_grpc: ([127, 0, 0, 1], 4317).into(),
+                insecure_http: false,
+            },
+            limits: Limits {
+                body_compressed: 16 << 20,
+                body_decompressed: 64 << 20,
+                in_flight: 256 << 20,
+                connections: 10_000,
+                rows: 100_000,
+                attributes: 256,
+                events: 1_024,
+                links: 1_024,
+                value: 64 << 10,
+                header_timeout: Duration::from_secs(10),
+                idle_timeout: Duration::from_secs(15),
+                request_timeout: Duration::from_mins(1),
+            },
+            wal: Wal {
+                segment_size: 64 << 20,
+                group_size: 8 << 20,
+                budget: 16 << 30,
+                reserve: 64 << 20,
+                batch_rows: 65_536,
+                batch_size: 32 << 20,
+                batch_age: Duration::from_secs(1),
+                retain: Duration::from_mins(10),
+                recent_memory: 256 << 20,
+            },
+            lake: Lake {
+                url: String::new(),
+                options: BTreeMap::new(),
+                partition: "tenant_date".into(),
+                flush_interval: Duration::from_secs(10),
+                flush_rows: 128 << 10,
+            },
+            query: Query {
+                memory: 512 << 20,
+                spill: 4 << 30,
+                rows: 100_000,
+                answer: 64 << 20,
+                timeout: Duration::from_secs(30),
+                statement: 64 << 10,
+                concurrency: 8,
+            },
+            log: Log {
+                format: "text".into(),
+                level: "info".into(),
+            },
+            auth: Auth {
+                require_key: "auto".into(),
+            },
+        }
+    }
+}
+
+impl Config {
+    /// Where the lake lies: as set, or the folder in the data directory.
+    pub(crate) fn lake_url(&self) -> String {
+        if self.lake.url.is_empty() {
+            self.data_dir.join("lake").to_string_lossy().into_owned()
+        } else {
+            self.lake.url.clone()
+        }
+    }
+}

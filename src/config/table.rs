@@ -1,0 +1,394 @@
+//! The table of settings: every field of [`Config`], once.
+
+use crate::config::setting::{Kind, Setting, Value};
+
+/// A row of the table: reads and writes one field by the kind of its value.
+macro_rules! setting {
+    ($path:literal, $kind:expr, $variant:ident, $($field:ident).+, $help:literal) => {
+        Setting {
+            path: $path,
+            kind: $kind,
+            secret: matches!($kind, Kind::Map),
+            help: $help,
+            get: |config| Value::$variant(config.$($field).+.clone()),
+            set: |config, value| {
+                if let Value::$variant(value) = value {
+                    config.$($field).+ = value;
+                }
+            },
+        }
+    };
+}
+
+/// Every setting, in the order of the reference page.
+pub(crate) static SETTINGS: &[Setting] = &[
+    Setting {
+        path: "data_dir",
+        kind: Kind::Text,
+        secret: false,
+        help: "Where all of the node's state lies: the log, its cursors, keys and, unless `lake.url` says otherwise, the lake. One process at a time may use it.",
+        get: |config| Value::Text(config.data_dir.to_string_lossy().into_owned()),
+        set: |config, value| {
+            if let Value::Text(value) = value {
+                config.data_dir = value.into();
+            }
+        },
+    },
+    setting!(
+        "listen.http",
+        Kind::Address,
+        Address,
+        listen.http,
+        "The HTTP API: all routes, also OTLP."
+    ),
+    setting!(
+        "listen.otlp_http",
+        Kind::Address,
+        Address,
+        listen.otlp_http,
+        "OTLP over HTTP."
+    ),
+    setting!(
+        "listen.otlp_grpc",
+        Kind::Address,
+        Address,
+        listen.otlp_grpc,
+        "OTLP over gRPC."
+    ),
+    setting!(
+        "listen.insecure_http",
+        Kind::Switch,
+        Switch,
+        listen.insecure_http,
+        "Serve plain HTTP also on addresses that other machines can reach, with keys travelling unencrypted; for a private network or behind a proxy that ends TLS."
+    ),
+    setting!(
+        "limits.body_compressed",
+        Kind::Size,
+        Count,
+        limits.body_compressed,
+        "The largest request body as sent; a larger one is answered with 413."
+    ),
+    setting!(
+        "limits.body_decompressed",
+        Kind::Size,
+        Count,
+        limits.body_decompressed,
+        "The largest request body once decompressed; a larger one is answered with 413."
+    ),
+    setting!(
+        "limits.in_flight",
+        Kind::Size,
+        Count,
+        limits.in_flight,
+        "The bytes that all requests together may hold in memory; beyond it they are turned away with 503 and `Retry-After`."
+    ),
+    setting!(
+        "limits.connections",
+        Kind::Count,
+        Count,
+        limits.connections,
+        "Connections open at once, over all listeners."
+    ),
+    setting!(
+        "limits.rows",
+        Kind::Count,
+        Count,
+        limits.rows,
+        "The most spans or events of one request."
+    ),
+    setting!(
+        "limits.attributes",
+        Kind::Count,
+        Count,
+        limits.attributes,
+        "The most attributes of one item; further ones are cut and counted as dropped."
+    ),
+    setting!(
+        "limits.events",
+        Kind::Count,
+        Count,
+        limits.events,
+        "The most events of one span; further ones are cut and counted as dropped."
+    ),
+    setting!(
+        "limits.links",
+        Kind::Count,
+        Count,
+        limits.links,
+        "The most links of one span; further ones are cut and counted as dropped."
+    ),
+    setting!(
+        "limits.value",
+        Kind::Size,
+        Count,
+        limits.value,
+        "The longest attribute value; a longer one is cut and flagged."
+    ),
+    setting!(
+        "limits.header_timeout",
+        Kind::Span,
+        Span,
+        limits.header_timeout,
+        "How long the headers of a request may take to arrive."
+    ),
+    setting!(
+        "limits.idle_timeout",
+        Kind::Span,
+        Span,
+        limits.idle_timeout,
+        "How long a request body may pause."
+    ),
+    setting!(
+        "limits.request_timeout",
+        Kind::Span,
+        Span,
+        limits.request_timeout,
+        "How long a whole request may take."
+    ),
+    setting!(
+        "wal.segment_size",
+        Kind::Size,
+        Count,
+        wal.segment_size,
+        "The size of a segment file of the write-ahead log."
+    ),
+    setting!(
+        "wal.group_size",
+        Kind::Size,
+        Count,
+        wal.group_size,
+        "The most that one group commit gathers before its fsync."
+    ),
+    setting!(
+        "wal.budget",
+        Kind::Size,
+        Count,
+        wal.budget,
+        "The disk that the log may take; above it requests are turned away with 503 until sinks catch up."
+    ),
+    setting!(
+        "wal.reserve",
+        Kind::Size,
+        Count,
+        wal.reserve,
+        "Disk kept aside, so that a full disk can be recovered from."
+    ),
+    setting!(
+        "wal.batch_rows",
+        Kind::Count,
+        Count,
+        wal.batch_rows,
+        "A batch is sealed at this many rows."
+    ),
+    setting!(
+        "wal.batch_size",
+        Kind::Size,
+        Count,
+        wal.batch_size,
+        "A batch is sealed at this size."
+    ),
+    setting!(
+        "wal.batch_age",
+        Kind::Span,
+        Span,
+        wal.batch_age,
+        "A batch is sealed at this age."
+    ),
+    setting!(
+        "wal.retain",
+        Kind::Span,
+        Span,
+        wal.retain,
+        "How long delivered segments are kept; also how long a repeated request is recognised."
+    ),
+    setting!(
+        "wal.recent_memory",
+        Kind::Size,
+        Count,
+        wal.recent_memory,
+        "Memory for rows that are not yet in the lake; beyond it queries read them from the log's files."
+    ),
+    setting!(
+        "lake.url",
+        Kind::Text,
+        Text,
+        lake.url,
+        "Where the Delta tables lie: a folder, `file://`, `s3://`, `az://`, `gs://` or `memory://`. Unset, it is the folder `lake` in the data directory."
+    ),
+    setting!(
+        "lake.options",
+        Kind::Map,
+        Map,
+        lake.options,
+        "Options of the object store, as `aws_access_key_id`, `aws_region` or `aws_endpoint`; what is not given is taken from the store's usual variables."
+    ),
+    setting!(
+        "lake.partition",
+        Kind::OneOf(&["tenant_date", "date"]),
+        Text,
+        lake.partition,
+        "How new tables are partitioned: `tenant_date` (by tenant and date), or `date` alone for thousands of small tenants."
+    ),
+    setting!(
+        "lake.flush_interval",
+        Kind::Span,
+        Span,
+        lake.flush_interval,
+        "How long rows gather before a commit to the lake."
+    ),
+    setting!(
+        "lake.flush_rows",
+        Kind::Count,
+        Count,
+        lake.flush_rows,
+        "After how many rows of a dataset a commit to the lake waits for no more."
+    ),
+    setting!(
+        "query.memory",
+        Kind::Size,
+        Count,
+        query.memory,
+        "Working memory of all queries together; what does not fit is spilled."
+    ),
+    setting!(
+        "query.spill",
+        Kind::Size,
+        Count,
+        query.spill,
+        "Disk for spilled data of queries, in the data directory."
+    ),
+    setting!(
+        "query.rows",
+        Kind::Count,
+        Count,
+        query.rows,
+        "The most rows of an answer; a longer answer is cut and says so."
+    ),
+    setting!(
+        "query.answer",
+        Kind::Size,
+        Count,
+        query.answer,
+        "The largest answer; a larger one is cut and says so."
+    ),
+    setting!(
+        "query.timeout",
+        Kind::Span,
+        Span,
+        query.timeout,
+        "How long a query may run."
+    ),
+    setting!(
+        "query.statement",
+        Kind::Size,
+        Count,
+        query.statement,
+        "The longest SQL text."
+    ),
+    setting!(
+        "query.concurrency",
+        Kind::Count,
+        Count,
+        query.concurrency,
+        "Queries that run at once; further ones are turned away with 429."
+    ),
+    setting!(
+        "log.format",
+        Kind::OneOf(&["text", "json"]),
+        Text,
+        log.format,
+        "How log lines on stderr look: `text` for people, `json` for machines."
+    ),
+    setting!(
+        "log.level",
+        Kind::Text,
+        Text,
+        log.level,
+        "The least level that is logged (`error`, `warn`, `info`, `debug`, `trace`), or directives by module as `info,weir_lake=debug`."
+    ),
+    setting!(
+        "auth.require_key",
+        Kind::OneOf(&["auto", "always"]),
+        Text,
+        auth.require_key,
+        "`auto`: a key is required as soon as one exists. `always`: without a key nothing is taken or answered."
+    ),
+];
+
+/// The setting of that name.
+pub(crate) fn find(path: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|s| s.path == path)
+}
+
+/// The known name nearest to `unknown`, where one is near enough to be what was meant.
+pub(crate) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (distance, name) = known
+        .map(|name| (edits(unknown, name), name))
+        .min_by_key(|(distance, _)| *distance)?;
+    (distance <= unknown.len().max(3) / 3).then_some(name)
+}
+
+/// How many letters must be changed, added or taken to make `a` into `b`.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for (cb, (above_left, above)) in b.iter().zip(row.iter().zip(row.iter().skip(1))) {
+            let left = next.last().copied().unwrap_or(0);
+            let swap = above_left + usize::from(ca != *cb);
+            next.push(swap.min(above + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn each_setting_writes_the_field_that_it_reads() {
+        for setting in SETTINGS {
+            let mut config = Config::default();
+            let other = match (setting.get)(&config) {
+                Value::Text(_) => Value::Text("other".into()),
+                Value::Switch(on) => Value::Switch(!on),
+                Value::Count(n) => Value::Count(n + 1),
+                Value::Span(time) => Value::Span(time * 2),
+                Value::Address(_) => Value::Address(([10, 0, 0, 1], 1).into()),
+                Value::Map(_) => Value::Map([("a".into(), "b".into())].into()),
+            };
+            (setting.set)(&mut config, other.clone());
+            assert_eq!((setting.get)(&config), other, "{}", setting.path);
+        }
+    }
+
+    #[test]
+    fn names_and_variables_are_unique() {
+        let mut names: Vec<&str> = SETTINGS.iter().map(|s| s.path).collect();
+        let mut variables: Vec<String> = SETTINGS.iter().map(Setting::env).collect();
+        names.sort_unstable();
+        names.dedup();
+        variables.sort_unstable();
+        variables.dedup();
+        assert_eq!(
+            (names.len(), variables.len()),
+            (SETTINGS.len(), SETTINGS.len())
+        );
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_finds_its_name() {
+        let known = || SETTINGS.iter().map(|s| s.path);
+        assert_eq!(
+            nearest("wal.segmentsize", known()),
+            Some("wal.segment_size")
+        );
+        assert_eq!(nearest("log.fromat", known()), Some("log.format"));
+        assert_eq!(nearest("quite.another.thing.altogether", known()), None);
+    }
+}

@@ -1,0 +1,87 @@
+//! OTLP over gRPC: one message in, one out, on the same body reader as HTTP.
+//!
+//! A unary call is small enough to be spoken directly, and that gives what a generic codec does
+//! not: the byte budget counts a message before it is read, and a message beyond the limit is
+//! `RESOURCE_EXHAUSTED`, whether it is announced too long or grows too long when decompressed.
+//!
+//! ```text
+//! body     = compressed (1 byte, 0 or 1) | length (4 bytes, big-endian) | message
+//! answer   = the same, then trailers with grpc-status
+//! refusal  = headers only, with grpc-status, grpc-message, grpc-status-details-bin
+//! ```
+
+mod call;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use axum::routing::any;
+use weir_ingest::decode::otlp::OtlpEncoding;
+use weir_ingest::log::Route;
+
+use crate::app::{Node, counters};
+use crate::http::unstored::{self, Signal};
+
+pub(crate) use reply::unimplemented;
+
+/// The export calls of the three signals.
+pub(crate) fn routes() -> Router<Arc<Node>> {
+    const PREFIX: &str = "/opentelemetry.proto.collector";
+    Router::new()
+        .route(
+            &format!("{PREFIX}.trace.v1.TraceService/Export"),
+            any(traces),
+        )
+        .route(&format!("{PREFIX}.logs.v1.LogsService/Export"), any(logs))
+        .route(
+            &format!("{PREFIX}.metrics.v1.MetricsService/Export"),
+            any(metrics),
+        )
+}
+
+/// Whether a request means gRPC.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+async fn traces(State(node): State<Arc<Node>>, request: Request) -> Response {
+    let result = async {
+        let arrived = call::arrive(&node, request).await?;
+        node.intake.traces(arrived, OtlpEncoding::Protobuf).await
+    };
+    match result.await {
+        Ok(taken) => reply::message(&taken.answer),
+        Err(refusal) => {
+            counters::add(&node.intake.counters.route(Route::Traces).refused, 1);
+            reply::refused(&refusal)
+        }
+    }
+}
+
+async fn logs(State(node): State<Arc<Node>>, request: Request) -> Response {
+    unstored_signal(&node, request, Signal::Logs).await
+}
+
+async fn metrics(State(node): State<Arc<Node>>, request: Request) -> Response {
+    unstored_signal(&node, request, Signal::Metrics).await
+}
+
+async fn unstored_signal(node: &Node, request: Request, signal: Signal) -> Response {
+    let told = call::arrive(node, request)
+        .await
+        .and_then(|arrived| unstored::answer(&arrived.body.bytes, OtlpEncoding::Protobuf, signal));
+    match told {
+        Ok(told) => {
+            counters::add(&node.intake.counters.unstored, told.records);
+            reply::message(&told.body)
+        }
+        Err(refusal) => reply::refused(&refusal),
+    }
+}

@@ -1,0 +1,21 @@
+//! HTTP: the routes of each listener, and what surrounds every request.
+
+pub(crate) mod admin;
+pub(crate) mod audit;
+pub(crate) mod auth;
+pub(crate) mod body;
+pub(crate) mod health;
+pub(crate) mod listen;
+pub(crate) mod metrics;
+pub(crate) mod ocsf;
+pub(crate) mod otlp;
+pub(crate) mod problem;
+pub(crate) mod query;
+pub(crate) mod refusal;
+pub(crate) mod routes;
+pub(crate) mod rpc_status;
+pub(crate) mod surround;
+pub(crate) mod tail;
+#[cfg(test)]
+mod tests;
+pub(crate) mod unstored;

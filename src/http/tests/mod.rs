@@ -1,0 +1,6 @@
+//! The routes as a whole, against a real node.
+
+mod api;
+mod edge;
+mod seed_product;
+mod transport;

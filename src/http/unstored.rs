@@ -1,0 +1,299 @@
+//! Logs and metrics: SDKs send them to the same endpoint, so they are answered as OTLP wants it,
+//! counted, and not stored; the answer says so.
+
+use bytes::Bytes;
+use prost::Message;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::json;
+use weir_ingest::decode::DecodeError;
+use weir_ingest::decode::otlp::OtlpEncoding;
+
+use crate::http::refusal::Refusal;
+
+/// A signal that is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Log records.
+    Logs,
+    /// Metric points.
+    Metrics,
+}
+
+impl Signal {
+    fn message(self) -> &'static str {
+        match self {
+            Self::Logs => "weir stores traces; log records are counted and not stored",
+            Self::Metrics => "weir stores traces; metric points are counted and not stored",
+        }
+    }
+
+    fn json_count(self) -> &'static str {
+        match self {
+            Self::Logs => "rejectedLogRecords",
+            Self::Metrics => "rejectedDataPoints",
+        }
+    }
+}
+
+/// The answer, and how many records it rejects.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Log records or metric points.
+    pub(crate) records: usize,
+    /// The export response.
+    pub(crate) body: Bytes,
+}
+
+/// The export response of any signal: they have the same fields.
+#[derive(Clone, PartialEq, Message)]
+struct Export {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<Partial>,
+}
+
+/// What was not taken.
+#[derive(Clone, PartialEq, Message)]
+struct Partial {
+    #[prost(int64, tag = "1")]
+    rejected: i64,
+    #[prost(string, tag = "2")]
+    error_message: String,
+}
+
+/// Counts the records in `body` and says that they are not stored.
+///
+/// # Errors
+///
+/// 400 where the body cannot be read.
+pub(crate) fn answer(body: &[u8], encoding: OtlpEncoding, signal: Signal) -> Result<Told, Refusal> {
+    let records = match encoding {
+        OtlpEncoding::Protobuf => in_protobuf(body, signal).ok_or(DecodeError::Protobuf {
+            what: "a field that ends early",
+            offset: 0,
+        })?,
+        OtlpEncoding::Json => in_json(body, signal)?,
+    };
+    let partial = (records > 0).then(|| Partial {
+        rejected: i64::try_from(records).unwrap_or(i64::MAX),
+        error_message: signal.message().to_owned(),
+    });
+    let body = match (encoding, partial) {
+        (OtlpEncoding::Protobuf, partial_success) => {
+            Export { partial_success }.encode_to_vec().into()
+        }
+        (OtlpEncoding::Json, None) => Bytes::from_static(b"{}"),
+        (OtlpEncoding::Json, Some(partial)) => {
+            let told = json!({
+                signal.json_count(): partial.rejected.to_string(),
+                "errorMessage": partial.error_message,
+            });
+            json!({ "partialSuccess": told }).to_string().into()
+        }
+    };
+    Ok(Told { records, body })
+}
+
+/// Field numbers from the request down to the repeated record.
+const LOGS: &[&[u64]] = &[&[1], &[2], &[2]];
+
+/// The same for metric points; a metric holds its points in one of five fields.
+const METRICS: &[&[u64]] = &[&[1], &[2], &[2], &[5, 7, 9, 10, 11], &[1]];
+
+fn in_protobuf(body: &[u8], signal: Signal) -> Option<usize> {
+    match signal {
+        Signal::Logs => count(body, LOGS),
+        Signal::Metrics => count(body, METRICS),
+    }
+}
+
+/// Counts the messages at the end of `path`; `None` where the bytes are no Protobuf.
+fn count(mut body: &[u8], path: &[&[u64]]) -> Option<usize> {
+    let (wanted, below) = path.split_first()?;
+    let mut found = 0_usize;
+    while !body.is_empty() {
+        let tag = varint(&mut body)?;
+        match tag & 7 {
+            0 => {
+                varint(&mut body)?;
+            }
+            1 => body = body.get(8..)?,
+            5 => body = body.get(4..)?,
+            2 => {
+                let length = usize::try_from(varint(&mut body)?).ok()?;
+                let (inner, rest) = body.split_at_checked(length)?;
+                body = rest;
+                if wanted.contains(&(tag >> 3)) {
+                    found += if below.is_empty() {
+                        1
+                    } else {
+                        count(inner, below)?
+                    };
+                }
+            }
+            _ => return None,
+        }
+    }
+    Some(found)
+}
+
+fn varint(body: &mut &[u8]) -> Option<u64> {
+    let mut value = 0_u64;
+    for shift in (0..70).step_by(7) {
+        let (byte, rest) = body.split_first()?;
+        *body = rest;
+        value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// A list that may be missing or `null`, of which only what is inside matters.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct List<T>(Option<Vec<T>>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> List<T> {
+    fn sum(&self, of: impl Fn(&T) -> usize) -> usize {
+        self.0.iter().flatten().map(of).sum()
+    }
+
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, Vec::len)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
+struct Request {
+    resource_logs: List<Resource>,
+    resource_metrics: List<Resource>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Resource {
+    scope_logs: List<Scope>,
+    scope_metrics: List<Scope>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Scope {
+    log_records: List<IgnoredAny>,
+    metrics: List<Metric>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Metric {
+    gauge: Option<Points>,
+    sum: Option<Points>,
+    histogram: Option<Points>,
+    exponential_histogram: Option<Points>,
+    summary: Option<Points>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Points {
+    data_points: List<IgnoredAny>,
+}
+
+impl Metric {
+    fn points(&self) -> usize {
+        let kinds = [
+            &self.gauge,
+            &self.sum,
+            &self.histogram,
+            &self.exponential_histogram,
+            &self.summary,
+        ];
+        kinds
+            .into_iter()
+            .flatten()
+            .map(|p| p.data_points.len())
+            .sum()
+    }
+}
+
+fn in_json(body: &[u8], signal: Signal) -> Result<usize, DecodeError> {
+    let request: Request = serde_json::from_slice(body).map_err(|error| DecodeError::Syntax {
+        line: error.line(),
+        column: error.column(),
+    })?;
+    Ok(match signal {
+        Signal::Logs => request
+            .resource_logs
+            .sum(|r| r.scope_logs.sum(|s| s.log_records.len())),
+        Signal::Metrics => request
+            .resource_metrics
+            .sum(|r| r.scope_metrics.sum(|s| s.metrics.sum(Metric::points))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGS_JSON: &[u8] = br#"{"resourceLogs":[{"resource":{"attributes":null},"scopeLogs":[
+        {"logRecords":[{"body":{"stringValue":"a"}},{}]},{"logRecords":null}]}]}"#;
+    const METRICS_JSON: &[u8] = br#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[
+        {"name":"a","gauge":{"dataPoints":[{},{}]}},{"name":"b","sum":{"dataPoints":[{}]}}]}]}]}"#;
+
+    /// One field of a message.
+    fn field(number: u8, inner: &[u8]) -> Vec<u8> {
+        let mut out = vec![number << 3 | 2, u8::try_from(inner.len()).unwrap()];
+        out.extend_from_slice(inner);
+        out
+    }
+
+    fn told(body: &[u8], encoding: OtlpEncoding, signal: Signal) -> usize {
+        answer(body, encoding, signal).unwrap().records
+    }
+
+    #[test]
+    fn records_are_counted_in_both_encodings() {
+        assert_eq!(told(LOGS_JSON, OtlpEncoding::Json, Signal::Logs), 2);
+        assert_eq!(told(METRICS_JSON, OtlpEncoding::Json, Signal::Metrics), 3);
+        let record = field(2, &field(5, b"x"));
+        let logs = field(1, &field(2, &[record.clone(), record].concat()));
+        assert_eq!(told(&logs, OtlpEncoding::Protobuf, Signal::Logs), 2);
+        let gauge = field(5, &[field(1, b""), field(1, b"")].concat());
+        let metrics = field(
+            1,
+            &field(2, &field(2, &[field(1, b"name"), gauge].concat())),
+        );
+        assert_eq!(told(&metrics, OtlpEncoding::Protobuf, Signal::Metrics), 2);
+    }
+
+    #[test]
+    fn the_answer_rejects_all_and_says_why() {
+        let told = answer(LOGS_JSON, OtlpEncoding::Json, Signal::Logs).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
+        assert_eq!(json["partialSuccess"]["rejectedLogRecords"], "2");
+        let empty = answer(b"", OtlpEncoding::Protobuf, Signal::Logs).unwrap();
+        assert!(empty.body.is_empty());
+    }
+
+    #[test]
+    fn damaged_bodies_are_refused() {
+        for (body, encoding) in [
+            (b"\x0a\x50abc".as_slice(), OtlpEncoding::Protobuf),
+            (b"\xff".as_slice(), OtlpEncoding::Protobuf),
+            (b"{".as_slice(), OtlpEncoding::Json),
+        ] {
+            let refused = answer(body, encoding, Signal::Metrics).unwrap_err();
+            assert_eq!(refused.status.as_u16(), 400);
+        }
+    }
+}
