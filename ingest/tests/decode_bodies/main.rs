@@ -1,5 +1,11 @@
 //! Bodies in, rows out: captured traffic, edge cases, and a second decoder as the oracle.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper of tests fails like a test"
+)]
+
 mod audit;
 mod edge;
 mod flags;

@@ -3,6 +3,7 @@
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue as ProtoValue, KeyValue};
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use weir_ingest::decode::attributes::AnyValue;
@@ -55,22 +56,48 @@ fn is_sound(id: &[u8], length: usize) -> bool {
     id.len() == length && id.iter().any(|byte| *byte != 0)
 }
 
+const KINDS: [&str; 6] = [
+    "unspecified",
+    "internal",
+    "server",
+    "client",
+    "producer",
+    "consumer",
+];
+
+const CODES: [&str; 3] = ["unset", "ok", "error"];
+
+fn named(names: &[&str], number: i32) -> String {
+    let place = usize::try_from(number).ok();
+    let name = place.and_then(|place| names.get(place).copied());
+    name.map_or_else(|| number.to_string(), str::to_owned)
+}
+
+fn event(event: &Event) -> EventRow {
+    EventRow {
+        time: time(event.time_unix_nano),
+        name: event.name.clone(),
+        attributes: (
+            attributes(&event.attributes),
+            count(event.dropped_attributes_count),
+        ),
+    }
+}
+
+fn link(link: &Link) -> LinkRow {
+    LinkRow {
+        trace_id: non_empty(&hex::encode(&link.trace_id)),
+        span_id: non_empty(&hex::encode(&link.span_id)),
+        trace_state: non_empty(&link.trace_state),
+        attributes: (
+            attributes(&link.attributes),
+            count(link.dropped_attributes_count),
+        ),
+        flags: count(link.flags),
+    }
+}
+
 fn row(resource: &ResourceSpans, scope: &ScopeSpans, span: &Span) -> SpanRow {
-    let kinds = [
-        "unspecified",
-        "internal",
-        "server",
-        "client",
-        "producer",
-        "consumer",
-    ];
-    let codes = ["unset", "ok", "error"];
-    let named = |names: &[&str], number: i32| {
-        let name = usize::try_from(number)
-            .ok()
-            .and_then(|place| names.get(place).copied());
-        name.map_or_else(|| number.to_string(), str::to_owned)
-    };
     let of = resource.resource.clone().unwrap_or_default();
     let scope_of = scope.scope.clone().unwrap_or_default();
     let status = span.status.clone().unwrap_or_default();
@@ -94,10 +121,10 @@ fn row(resource: &ResourceSpans, scope: &ScopeSpans, span: &Span) -> SpanRow {
         trace_state: non_empty(&span.trace_state),
         flags: count(span.flags),
         name: span.name.clone(),
-        kind: named(&kinds, span.kind),
+        kind: named(&KINDS, span.kind),
         start_nanos: i64::try_from(span.start_time_unix_nano).ok(),
         end_nanos: time(span.end_time_unix_nano),
-        status: (named(&codes, status.code), non_empty(&status.message)),
+        status: (named(&CODES, status.code), non_empty(&status.message)),
         service_name,
         resource: (
             resource_attributes,
@@ -114,33 +141,9 @@ fn row(resource: &ResourceSpans, scope: &ScopeSpans, span: &Span) -> SpanRow {
             attributes(&span.attributes),
             count(span.dropped_attributes_count),
         ),
-        events: span
-            .events
-            .iter()
-            .map(|event| EventRow {
-                time: time(event.time_unix_nano),
-                name: event.name.clone(),
-                attributes: (
-                    attributes(&event.attributes),
-                    count(event.dropped_attributes_count),
-                ),
-            })
-            .collect(),
+        events: span.events.iter().map(event).collect(),
         dropped_events: count(span.dropped_events_count),
-        links: span
-            .links
-            .iter()
-            .map(|link| LinkRow {
-                trace_id: non_empty(&hex::encode(&link.trace_id)),
-                span_id: non_empty(&hex::encode(&link.span_id)),
-                trace_state: non_empty(&link.trace_state),
-                attributes: (
-                    attributes(&link.attributes),
-                    count(link.dropped_attributes_count),
-                ),
-                flags: count(link.flags),
-            })
-            .collect(),
+        links: span.links.iter().map(link).collect(),
         dropped_links: count(span.dropped_links_count),
     }
 }

@@ -26,14 +26,16 @@ pub fn any_value(text: Option<&str>, kind: Option<&str>) -> Result<AnyValue, Inv
         Some("double") => double(text).map(AnyValue::Double),
         Some("bool") => text.parse().map(AnyValue::Bool).map_err(|_| InvalidValue),
         Some("bytes") => bytes(text).map(AnyValue::Bytes),
-        Some("array") => match nested(text)? {
-            array @ AnyValue::Array(_) => Ok(array),
-            _ => Err(InvalidValue),
-        },
-        Some("kvlist") => match nested(text)? {
-            list @ AnyValue::KvList(_) => Ok(list),
-            _ => Err(InvalidValue),
-        },
+        Some("array") => {
+            let value = nested(text)?;
+            let fits = matches!(value, AnyValue::Array(_));
+            fits.then_some(value).ok_or(InvalidValue)
+        }
+        Some("kvlist") => {
+            let value = nested(text)?;
+            let fits = matches!(value, AnyValue::KvList(_));
+            fits.then_some(value).ok_or(InvalidValue)
+        }
         Some(_) => Err(InvalidValue),
     }
 }

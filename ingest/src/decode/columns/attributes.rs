@@ -95,9 +95,10 @@ impl Map {
 
 /// The field of a map's entries, as the schema has it.
 fn map_field() -> Result<(FieldRef, bool), DecodeError> {
-    match schema::attributes() {
-        DataType::Map(field, ordered) => Ok((field, ordered)),
-        _ => Err(DecodeError::Internal),
+    if let DataType::Map(field, ordered) = schema::attributes() {
+        Ok((field, ordered))
+    } else {
+        Err(DecodeError::Internal)
     }
 }
 

@@ -21,7 +21,7 @@ mod row;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow_array::RecordBatch;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use weir_model::Dataset;
 
 use super::json::{is_deeper_than, repair_surrogates, without_mark};
@@ -49,16 +49,15 @@ pub struct OcsfDecoded {
 impl OcsfDecoded {
     /// The answer that the contract promises, with the refused documents beside it.
     pub fn answer(&self) -> Value {
-        let mut answer = json!({
-            "ingested": self.rows.num_rows(),
-            "tenant_id": self.tenant,
-            "class_counts": self.class_counts,
-            "sources": self.sources,
-        });
+        let mut answer = Map::new();
+        answer.insert("ingested".into(), json!(self.rows.num_rows()));
+        answer.insert("tenant_id".into(), json!(self.tenant));
+        answer.insert("class_counts".into(), json!(self.class_counts));
+        answer.insert("sources".into(), json!(self.sources));
         if self.rejected_count > 0 {
-            answer["rejected"] = json!(self.rejected_count);
+            answer.insert("rejected".into(), json!(self.rejected_count));
         }
-        answer
+        Value::Object(answer)
     }
 }
 

@@ -155,9 +155,9 @@ fn push_lists(table: &mut Table, event: &Value) {
         Some(one) => vec![one],
         None => Vec::new(),
     };
-    let name = |resource: &&Value| match resource {
-        Value::String(name) => Some(name.clone()),
-        _ => first(resource, &["name"]).and_then(as_text),
+    let name = |resource: &&Value| {
+        let named = first(resource, &["name"]).and_then(as_text);
+        named.or_else(|| resource.as_str().map(str::to_owned))
     };
     let names: Vec<String> = resources.iter().filter_map(name).collect();
     table.set("resource_names", Cell::Texts(names));

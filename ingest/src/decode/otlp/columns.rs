@@ -124,10 +124,9 @@ impl SpanColumns {
     pub(super) fn push(
         &mut self,
         span: &SpanFields<'_>,
-        inherited: [Oddities; 2],
         content_key: &[u8],
-        at: &Acceptance,
-        limits: &Limits,
+        inherited: [Oddities; 2],
+        (at, limits): (&Acceptance, &Limits),
     ) -> Result<(), ContentError> {
         self.rows += 1;
         self.trace_id.push_hex(span.trace_id);

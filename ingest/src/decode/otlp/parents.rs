@@ -189,7 +189,7 @@ impl Scopes {
     /// Adds the scope that the next spans belong to.
     pub(super) fn begin(
         &mut self,
-        scope: &Cow<'_, [u8]>,
+        scope: &[u8],
         schema_url: &[u8],
         limits: &Limits,
     ) -> Result<(), ContentError> {

@@ -176,7 +176,7 @@ impl Walk<'_> {
         let key = key.as_bytes().first_chunk::<CONTENT_KEY_BYTES>();
         let key: &[u8] = key.map_or(&[], |key| key);
         let odd = [resource_odd, scope_odd];
-        self.spans.push(fields, odd, key, self.at, self.limits)?;
+        self.spans.push(fields, key, odd, (self.at, self.limits))?;
         self.repeated_bytes += resource_bytes + scope_bytes;
         if self.repeated_bytes + self.spans.byte_len() > self.bytes_max {
             return Err(Stop::TooManyBytes(self.bytes_max));

@@ -96,6 +96,10 @@ impl<'de> DeserializeSeed<'de> for Slot<'_> {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a JSON value fits few kinds of member, and all others are the one mismatch"
+)]
 impl<'de> Visitor<'de> for Slot<'_> {
     type Value = ();
 
