@@ -4,6 +4,12 @@
 //! Spans of about 535 bytes in bodies of 1,000, as agents send them. Run with
 //! `cargo bench -p weir-benches --bench decode`; rates are spans a second on one core.
 
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a bench fails like a test, and criterion's macros document nothing"
+)]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

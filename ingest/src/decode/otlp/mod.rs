@@ -1,8 +1,8 @@
 //! OTLP traces in, rows of `spans` out.
 //!
 //! Protobuf is walked where it lies: each span's fields go straight from the body into the
-//! columns ([`walk`]). JSON is first written as Protobuf ([`json`]), so that both encodings
-//! become rows in one place and by one set of rules.
+//! columns. JSON is first written as Protobuf, so that both encodings become rows in one place
+//! and by one set of rules.
 //!
 //! # What becomes of odd input
 //!
