@@ -37,7 +37,7 @@ fn each_kind_of_bad_request_has_its_status_and_nothing_is_stored() {
         ("/v1/traces", "text/plain", b"{}", 415),
         ("/v1/traces", json, &large, 413),
         ("/v1/proxy/audit", json, b"[", 400),
-        ("/v1/ocsf/ingest", json, b"\"text\"", 400),
+        ("/v1/ocsf/ingest", json, b"\"text\"", 422),
         ("/v1/query", json, b"{}", 400),
         ("/v1/nowhere", json, b"{}", 404),
     ];
