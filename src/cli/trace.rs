@@ -58,7 +58,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::FAILURE);
     }
-    out::line(&format!("trace {trace}, {} spans", spans.len()))?;
+    let s = if spans.len() == 1 { "" } else { "s" };
+    out::line(&format!("trace {trace}, {} span{s}", spans.len()))?;
     let spans: Vec<Span> = spans.into_iter().map(|(_, span)| span).collect();
     out::bytes(tree(&spans).as_bytes())?;
     if cut {

@@ -24,9 +24,25 @@ fn samples(folder: &str) -> Vec<(String, Value)> {
     files.into_iter().map(read).collect()
 }
 
+/// The request as it was: long lists were recorded by their first items and a count of the others.
+fn whole(mut body: Value) -> Value {
+    let alerts = body.get_mut("alerts").and_then(Value::as_array_mut);
+    if let Some(alerts) = alerts.filter(|alerts| alerts.last().is_some_and(Value::is_string)) {
+        let note = alerts.pop().unwrap();
+        let count = note
+            .as_str()
+            .unwrap()
+            .split(' ')
+            .find_map(|word| word.parse().ok());
+        let first = alerts[0].clone();
+        alerts.extend(std::iter::repeat_n(first, count.unwrap()));
+    }
+    body
+}
+
 async fn post(rig: &Rig, sample: &Value) -> Reply {
     let path = sample["path"].as_str().unwrap();
-    let body = sample["request_body"].to_string();
+    let body = whole(sample["request_body"].clone()).to_string();
     rig.post(path, "application/json", body).await
 }
 
