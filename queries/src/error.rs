@@ -190,6 +190,7 @@ fn safe_error(error: &DataFusionError) -> QueryError {
             "a value does not fit the function it is given to",
         ),
         DataFusionError::External(error) => external_error(error.as_ref()),
+        DataFusionError::Internal(text) if is_about_a_pattern(text) => bad_pattern(),
         DataFusionError::ObjectStore(_)
         | DataFusionError::ParquetError(_)
         | DataFusionError::IoError(_) => QueryError::unavailable(),
@@ -208,7 +209,32 @@ fn external_error(error: &(dyn std::error::Error + 'static)) -> QueryError {
     if let Some(inner) = error.downcast_ref::<ArrowError>() {
         return arrow_error(inner);
     }
-    QueryError::unavailable()
+    if error.is::<object_store::Error>() || error.is::<parquet::errors::ParquetError>() {
+        return QueryError::unavailable();
+    }
+    if error.is::<std::io::Error>() {
+        return QueryError::unavailable();
+    }
+    if is_about_a_pattern(&error.to_string()) {
+        return bad_pattern();
+    }
+    tracing::warn!(%error, "query.failed.outside");
+    QueryError::internal()
+}
+
+/// Whether an error of a function is about a regular expression; its type does not say so.
+fn is_about_a_pattern(text: &str) -> bool {
+    [
+        "regex parse error",
+        "Regular expression did not compile",
+        "CompiledTooBig",
+    ]
+    .iter()
+    .any(|part| text.contains(part))
+}
+
+fn bad_pattern() -> QueryError {
+    QueryError::invalid("a regular expression cannot be read, or is too large")
 }
 
 fn out_of_resources() -> QueryError {

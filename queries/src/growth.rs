@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, StringArray};
-use arrow_schema::{DataType, FieldRef};
+use arrow_schema::{DataType, Field, FieldRef};
 use datafusion::arrow::compute::cast;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -28,7 +28,11 @@ use datafusion::optimizer::AnalyzerRule;
 use crate::QueryError;
 
 /// The most bytes that one call may make for a batch of rows.
-const CALL_BYTES_MAX: u64 = 128 << 20;
+const CALL_BYTES_MAX: u64 = 64 << 20;
+
+/// The most bytes that a call may make of constants alone: that is done while planning, and the
+/// planner copies what comes out time and again.
+const CONSTANT_BYTES_MAX: u64 = 1 << 20;
 
 /// How much a function can make of what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -194,6 +198,17 @@ impl ScalarUDFImpl for Join {
         Ok(arg_types.first().cloned().unwrap_or(DataType::Utf8))
     }
 
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let kinds: Vec<DataType> = args
+            .arg_fields
+            .iter()
+            .map(|f| f.data_type().clone())
+            .collect();
+        let nullable = args.arg_fields.iter().any(|f| f.is_nullable());
+        let field = Field::new(self.name(), self.return_type(&kinds)?, nullable);
+        Ok(Arc::new(field))
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         admit(Growth::Sum, &args)?;
         let scalar = args
@@ -252,7 +267,13 @@ fn admit(growth: Growth, args: &ScalarFunctionArgs) -> Result<()> {
         }
         Growth::Doubled => get(0).bytes.saturating_mul(2),
     };
-    if made > CALL_BYTES_MAX {
+    let constant = |a: &ColumnarValue| matches!(a, ColumnarValue::Scalar(_));
+    let (made, most) = if args.args.iter().all(constant) {
+        (made / rows, CONSTANT_BYTES_MAX)
+    } else {
+        (made, CALL_BYTES_MAX)
+    };
+    if made > most {
         return Err(QueryError::refused(
             "query_memory",
             "the query makes values that are too long",

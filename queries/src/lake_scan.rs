@@ -161,7 +161,9 @@ impl LakeScan<'_> {
             .with_predicate(physical(&mine, full, state)?);
         // The tenant is read beside the columns asked for, and taken off again after the filter.
         let tenant_place = self.dataset.schema().index_of(TENANT)?;
-        let wanted = self.projection.iter().copied().chain([tenant_place]);
+        let asked = self.projection.iter().position(|c| *c == tenant_place);
+        let beside = asked.is_none().then_some(tenant_place);
+        let wanted = self.projection.iter().copied().chain(beside);
         let config = FileScanConfigBuilder::new(OnlyLake::url()?, Arc::new(source))
             .with_file_groups(self.groups(files, |file| Ok(vec![date(file)?]), state)?)
             .with_projection_indices(Some(self.places(wanted, full)?))?

@@ -2,6 +2,8 @@
 
 mod json;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use json::type_name;
 pub use json::write_json;
