@@ -200,3 +200,36 @@ fn answers_come_in_every_format() {
     let refused = run_cli(&["query", "--url", &server.url(), "DROP TABLE spans"]);
     assert_eq!(refused.status.code(), Some(1));
 }
+
+/// The test of the tests: a judge that finds nothing must be one that could.
+#[test]
+fn the_oracle_sees_what_is_missing_doubled_foreign_and_torn() {
+    let (_folder, _settings, server) = started();
+    let oracle = Oracle::default();
+    let kind = Kind::SpansJson;
+    let send = |first, count| {
+        let body = kind.body(first, count);
+        let answer = http::post(server.http, kind.path(), kind.content_type(), &body).unwrap();
+        assert_eq!(answer.status, 200);
+    };
+    let (place, first) = oracle.claim(kind, 10);
+    oracle.acknowledge(place);
+    send(first, 10);
+    assert!(oracle.judge(&server).is_clean());
+
+    let (place, _) = oracle.claim(kind, 3);
+    oracle.acknowledge(place);
+    let (_, first) = oracle.claim(kind, 4);
+    send(first, 2);
+    // Not the bytes of the first request, so that the server must take them for new.
+    send(0, 5);
+    send(1_000, 6);
+    let verdict = oracle.judge(&server);
+    let found = (
+        verdict.missing,
+        verdict.doubled,
+        verdict.foreign,
+        verdict.torn,
+    );
+    assert_eq!(found, (3, 5, 6, 1), "{verdict}");
+}
