@@ -60,7 +60,8 @@ impl Disk for RealDisk {
     }
 }
 
-/// The local disk; see the [module](self) for what holds. Its root is the root of the machine.
+/// The local disk, with the root of the machine as its root. What a call wrote is durable when the
+/// call returns, name and bytes, and a name is never seen before its bytes are on the disk.
 #[derive(Clone, Debug)]
 pub struct LocalStore {
     inner: Arc<LocalFileSystem>,
@@ -103,7 +104,7 @@ impl LocalStore {
         work: impl FnOnce(&dyn Disk) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let disk = Arc::clone(&self.disk);
-        Ok(tokio::task::spawn_blocking(move || work(disk.as_ref())).await??)
+        tokio::task::spawn_blocking(move || work(disk.as_ref())).await?
     }
 }
 
@@ -187,19 +188,17 @@ fn sync_parent(disk: &dyn Disk, path: &FsPath) -> std::io::Result<()> {
 
 fn failed(source: std::io::Error, path: &FsPath) -> object_store::Error {
     let path = path.display().to_string();
-    match source.kind() {
-        ErrorKind::AlreadyExists => object_store::Error::AlreadyExists {
-            path,
-            source: source.into(),
-        },
-        ErrorKind::NotFound => object_store::Error::NotFound {
-            path,
-            source: source.into(),
-        },
-        _ => object_store::Error::Generic {
+    let kind = source.kind();
+    let source = source.into();
+    if kind == ErrorKind::AlreadyExists {
+        object_store::Error::AlreadyExists { path, source }
+    } else if kind == ErrorKind::NotFound {
+        object_store::Error::NotFound { path, source }
+    } else {
+        object_store::Error::Generic {
             store: "LocalStore",
-            source: source.into(),
-        },
+            source,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! bad rows are set aside.
 #![allow(
     clippy::unwrap_used,
-    clippy::missing_docs_in_private_items,
+    clippy::indexing_slicing,
     reason = "a test may stop at once, and helpers are no test functions to the lint"
 )]
 
@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type};
 use proptest::prelude::*;
 use weir_model::clock::FixedClock;
 use weir_model::{BatchId, BatchSource, Cursors, Dataset, NodeId};
@@ -55,12 +57,20 @@ fn plan() -> impl Strategy<Value = Plan> {
         })
 }
 
-async fn deliver(plan: &Plan) {
+/// The parts that stay when a process dies, and the plan of what goes wrong.
+struct World<'a> {
+    plan: &'a Plan,
+    node: NodeId,
+    dir: tempfile::TempDir,
+    sink: FaultySink<MemorySink>,
+    source: Arc<ListSource>,
+    cursors: Arc<MemoryCursors>,
+}
+
+fn world(plan: &Plan) -> World<'_> {
     let node = NodeId::from_bits(3);
-    let dir = tempfile::tempdir().unwrap();
     let sink = FaultySink::new(MemorySink::new("memory"));
     let source = Arc::new(ListSource::new(node.clone()));
-    let cursors = Arc::new(MemoryCursors::default());
     for (dataset, last) in DATASETS.into_iter().zip(plan.batches) {
         (1..=last).for_each(|n| source.push(sample_batch(dataset, &node, n)));
     }
@@ -73,64 +83,87 @@ async fn deliver(plan: &Plan) {
         sink.refuse_row(id, *row);
     }
     sink.plan(plan.faults.iter().copied());
-    let dead = || {
+    World {
+        plan,
+        node,
+        dir: tempfile::tempdir().unwrap(),
+        sink,
+        source,
+        cursors: Arc::default(),
+    }
+}
+
+impl World<'_> {
+    fn dead(&self) -> Arc<DeadLetters> {
         let clock = Arc::new(FixedClock::at(1));
-        Arc::new(DeadLetters::open(&dir.path().join("dead"), clock).unwrap())
-    };
-    let start = || {
+        Arc::new(DeadLetters::open(&self.dir.path().join("dead"), clock).unwrap())
+    }
+
+    fn start(&self) -> Delivery {
         let config = DeliveryConfig {
             datasets: DATASETS.to_vec(),
             ..DeliveryConfig::default()
         };
-        let source = Arc::clone(&source) as Arc<dyn BatchSource>;
-        let cursors = Arc::clone(&cursors) as Arc<dyn Cursors>;
-        Delivery::start(Arc::new(sink.clone()), source, cursors, dead(), config)
-    };
-    // Lives that end at some moment, be it in the middle of a call: dropped, not stopped.
-    for life in &plan.lives {
-        let delivery = start();
-        tokio::time::sleep(Duration::from_millis(*life)).await;
-        drop(delivery);
+        let source = Arc::clone(&self.source) as Arc<dyn BatchSource>;
+        let cursors = Arc::clone(&self.cursors) as Arc<dyn Cursors>;
+        Delivery::start(
+            Arc::new(self.sink.clone()),
+            source,
+            cursors,
+            self.dead(),
+            config,
+        )
     }
-    let all = async {
-        for (dataset, last) in DATASETS.into_iter().zip(plan.batches) {
-            cursors.reached("memory", dataset, last).await;
+
+    async fn deliver(&self) {
+        // Lives that end at some moment, be it in the middle of a call: dropped, not stopped.
+        for life in &self.plan.lives {
+            let delivery = self.start();
+            tokio::time::sleep(Duration::from_millis(*life)).await;
+            drop(delivery);
         }
-    };
-    let mut all = std::pin::pin!(all);
-    loop {
-        // A call may hang for ever; the life after it goes on.
-        let delivery = start();
-        let done = tokio::time::timeout(Duration::from_secs(7200), &mut all).await;
-        delivery.stop().await;
-        if done.is_ok() {
-            break;
+        let all = async {
+            for (dataset, last) in DATASETS.into_iter().zip(self.plan.batches) {
+                self.cursors.reached("memory", dataset, last).await;
+            }
+        };
+        let mut all = std::pin::pin!(all);
+        loop {
+            // A call may hang for ever; the life after it goes on.
+            let delivery = self.start();
+            let done = tokio::time::timeout(Duration::from_secs(7200), &mut all).await;
+            delivery.stop().await;
+            if done.is_ok() {
+                break;
+            }
         }
     }
-    let letters = dead().list().unwrap();
-    let aside: BTreeSet<(usize, i64, i32)> = letters
-        .iter()
-        .map(|l| {
+
+    /// The rows that were set aside, each in a letter of its own.
+    fn aside(&self) -> BTreeSet<(usize, i64, i32)> {
+        let letters = self.dead().list().unwrap();
+        let rows = letters.iter().map(|l| {
             assert_eq!(l.rows, 1);
             let d = DATASETS.iter().position(|d| *d == l.id.part.dataset);
             (d.unwrap(), l.id.part.batch, l.id.part.start)
-        })
-        .collect();
-    assert_eq!(aside, plan.bad, "exactly the bad rows are set aside");
-    for (d, dataset) in DATASETS.into_iter().enumerate() {
-        let bad = plan.bad.iter().filter(|(at, _, _)| *at == d).count();
-        let accepted = plan.batches[d].unsigned_abs() * ROWS;
-        let stored = sink.count(dataset, &node).await.unwrap();
-        assert_eq!(stored + bad as u64, accepted, "stored and set aside close");
-        let mut names = BTreeSet::new();
-        for rows in sink.inner().rows(dataset) {
-            let keys: Vec<_> = ["_batch", "_row"]
-                .iter()
-                .map(|c| Arc::clone(rows.column_by_name(c).unwrap()))
-                .collect();
-            for i in 0..rows.num_rows() {
-                let name = format!("{:?}{:?}", keys[0].slice(i, 1), keys[1].slice(i, 1));
-                assert!(names.insert(name), "a row twice");
+        });
+        rows.collect()
+    }
+
+    async fn check(&self) {
+        assert_eq!(self.aside(), self.plan.bad, "exactly the bad rows");
+        for (d, dataset) in DATASETS.into_iter().enumerate() {
+            let bad = self.plan.bad.iter().filter(|(at, _, _)| *at == d).count();
+            let accepted = self.plan.batches[d].unsigned_abs() * ROWS;
+            let stored = self.sink.count(dataset, &self.node).await.unwrap();
+            assert_eq!(stored + bad as u64, accepted, "the account closes");
+            let mut names = BTreeSet::new();
+            for rows in self.sink.inner().rows(dataset) {
+                let numbers = rows["_batch"].as_primitive::<Int64Type>();
+                let places = rows["_row"].as_primitive::<Int32Type>();
+                for name in numbers.values().iter().zip(places.values()) {
+                    assert!(names.insert((*name.0, *name.1)), "a row twice");
+                }
             }
         }
     }
@@ -146,6 +179,10 @@ proptest! {
             .start_paused(true)
             .build()
             .unwrap();
-        runtime.block_on(deliver(&plan));
+        runtime.block_on(async {
+            let world = world(&plan);
+            world.deliver().await;
+            world.check().await;
+        });
     }
 }

@@ -7,10 +7,13 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BooleanBuilder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder, ListBuilder,
-    MapBuilder, MapFieldNames, StringBuilder, StructBuilder, TimestampMicrosecondBuilder,
+    ArrayBuilder, Int64Builder, ListBuilder, MapBuilder, MapFieldNames, StringBuilder,
+    StructBuilder, TimestampMicrosecondBuilder,
 };
-use arrow_array::{ArrayRef, Date32Array, RecordBatch};
+use arrow_array::{
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+    RecordBatch,
+};
 use arrow_schema::{ArrowError, Field, Fields};
 use weir_model::Dataset;
 use weir_model::schema::{Column, ColumnType, MONEY, event_fields, link_fields};
@@ -156,36 +159,37 @@ fn array(dataset: Dataset, column: &Column, mut dice: Dice, count: usize) -> Arr
 }
 
 fn number(column: &Column, mut dice: Dice, count: usize) -> ArrayRef {
-    let kind = column.kind;
-    let mut ints = Int64Builder::new();
-    let mut small = Int32Builder::new();
-    let mut floats = Float64Builder::new();
-    let mut bools = BooleanBuilder::new();
-    let mut money = Decimal128Builder::new().with_data_type(ColumnType::Money.arrow());
-    for _ in 0..count {
-        let some = !(column.nullable && dice.null());
-        let ordinary = i64::try_from(dice.roll() >> 40).unwrap_or(0);
-        let int = if dice.below(2) == 0 {
-            Some(ordinary)
-        } else {
-            dice.of(INTS)
-        };
-        match kind {
-            ColumnType::Int32 => small.append_option(dice.of(SMALL_INTS).filter(|_| some)),
-            ColumnType::Float64 => floats.append_option(dice.of(FLOATS).filter(|_| some)),
-            ColumnType::Bool => bools.append_option(some.then(|| dice.below(2) == 0)),
-            ColumnType::Money => money.append_option(dice.of(MONEYS).filter(|_| some)),
-            _ => ints.append_option(int.filter(|_| some)),
-        }
-    }
     debug_assert_eq!(MONEY, (24, 12), "MONEYS reach the ends of the type");
-    match kind {
-        ColumnType::Int32 => Arc::new(small.finish()),
-        ColumnType::Float64 => Arc::new(floats.finish()),
-        ColumnType::Bool => Arc::new(bools.finish()),
-        ColumnType::Money => Arc::new(money.finish()),
-        _ => Arc::new(ints.finish()),
+    let dice = &mut dice;
+    if column.kind == ColumnType::Int32 {
+        Arc::new(pick(dice, column, SMALL_INTS, count).collect::<Int32Array>())
+    } else if column.kind == ColumnType::Float64 {
+        Arc::new(pick(dice, column, FLOATS, count).collect::<Float64Array>())
+    } else if column.kind == ColumnType::Bool {
+        Arc::new(pick(dice, column, &[true, false], count).collect::<BooleanArray>())
+    } else if column.kind == ColumnType::Money {
+        let money: Decimal128Array = pick(dice, column, MONEYS, count).collect();
+        Arc::new(money.with_data_type(ColumnType::Money.arrow()))
+    } else {
+        let ordinary: Vec<i64> = (0..8)
+            .map(|_| i64::try_from(dice.roll() >> 40).unwrap_or(0))
+            .chain(INTS.iter().copied())
+            .collect();
+        Arc::new(pick(dice, column, &ordinary, count).collect::<Int64Array>())
     }
+}
+
+/// Values from a list, with NULLs between where the column may have them.
+fn pick<T: Copy>(
+    dice: &mut Dice,
+    column: &Column,
+    values: &[T],
+    count: usize,
+) -> impl Iterator<Item = Option<T>> {
+    (0..count).map(move |_| {
+        let null = column.nullable && dice.null();
+        dice.of(values).filter(|_| !null)
+    })
 }
 
 fn text(column: &Column, mut dice: Dice, count: usize) -> ArrayRef {
@@ -247,16 +251,16 @@ fn put_attributes(map: &mut Attributes, dice: &mut Dice, nullable: bool) {
 }
 
 fn structs(fields: Fields, nullable: bool, mut dice: Dice, count: usize) -> ArrayRef {
-    let builders: Vec<Box<dyn arrow_array::builder::ArrayBuilder>> = fields
-        .iter()
-        .map(|f| -> Box<dyn arrow_array::builder::ArrayBuilder> {
-            match f.data_type() {
-                arrow_schema::DataType::Int64 => Box::new(Int64Builder::new()),
-                arrow_schema::DataType::Utf8 => Box::new(StringBuilder::new()),
-                _ => Box::new(attributes()),
-            }
-        })
-        .collect();
+    let builders = fields.iter().map(|f| -> Box<dyn ArrayBuilder> {
+        if *f.data_type() == arrow_schema::DataType::Int64 {
+            Box::new(Int64Builder::new())
+        } else if *f.data_type() == arrow_schema::DataType::Utf8 {
+            Box::new(StringBuilder::new())
+        } else {
+            Box::new(attributes())
+        }
+    });
+    let builders = builders.collect();
     let data_type = arrow_schema::DataType::Struct(fields.clone());
     let element = Field::new("element", data_type, true);
     let mut list = ListBuilder::new(StructBuilder::new(fields, builders)).with_field(element);

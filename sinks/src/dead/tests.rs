@@ -32,7 +32,7 @@ fn rows_that_are_set_aside_are_there_after_a_restart_with_their_reason() {
     );
 
     let reopened = open(&folder);
-    assert_eq!(reopened.list().unwrap(), [letter.clone()]);
+    assert_eq!(reopened.list().unwrap(), std::slice::from_ref(&letter));
     let id = LetterId::from_str(&letter.id.to_string()).unwrap();
     let (shown, batches) = reopened.show(&id).unwrap();
     assert_eq!(shown.reason, "no such type");
@@ -101,7 +101,10 @@ fn lost_batches_are_remembered_apart_from_letters() {
         dead.put_lost("lake", SPANS, &node, number).unwrap();
     }
     assert_eq!(dead.lost("lake", SPANS, &node).unwrap(), [9, 12]);
-    assert_eq!(dead.lost("lake", Dataset::ProxyAudit, &node).unwrap().len(), 0);
+    assert_eq!(
+        dead.lost("lake", Dataset::ProxyAudit, &node).unwrap().len(),
+        0
+    );
     assert_eq!(dead.list().unwrap(), []);
 }
 
