@@ -43,9 +43,14 @@ impl Arrivals {
         self.0.subscribe()
     }
 
+    /// Whether anybody watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
     /// Tells those who watch of accepted rows, if anybody does.
     pub(crate) fn tell(&self, tenant: &TenantId, rows: &[(Dataset, RecordBatch)], at_us: i64) {
-        if self.0.receiver_count() == 0 {
+        if !self.is_watched() {
             return;
         }
         let mut lines = Vec::new();

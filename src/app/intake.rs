@@ -309,13 +309,14 @@ impl Intake {
         } = prepared;
         let mut at_us = self.clock.now_us();
         if !rows.is_empty() {
+            let shown = self.arrivals.is_watched().then(|| rows.clone());
             let entry = Entry {
                 tenant: record.tenant.clone(),
                 route: record.route,
                 digest: record.digest,
                 idempotency_key: record.key,
                 answer: answer.to_vec(),
-                rows: rows.clone(),
+                rows,
             };
             at_us = self
                 .log
@@ -323,7 +324,9 @@ impl Intake {
                 .await
                 .map_err(refused)?
                 .committed_at_us;
-            self.arrivals.tell(&record.tenant, &rows, at_us);
+            if let Some(rows) = shown {
+                self.arrivals.tell(&record.tenant, &rows, at_us);
+            }
         }
         if let Some(ticket) = ticket {
             ticket.finish(answer.clone(), at_us);
@@ -398,10 +401,12 @@ fn key_reused() -> Refusal {
 /// How a failure to append is told to the sender.
 fn refused(error: AppendError) -> Refusal {
     let second = std::time::Duration::from_secs(1);
-    match error {
-        AppendError::Full { retry_after } => {
-            Refusal::unavailable("log_full", "the disk is full; try again later", retry_after)
-        }
+    match &error {
+        AppendError::Full { retry_after } => Refusal::unavailable(
+            "log_full",
+            "the disk is full; try again later",
+            *retry_after,
+        ),
         AppendError::Broken => Refusal::unavailable(
             "log_broken",
             "the disk failed; this server is stopping",
@@ -415,9 +420,18 @@ fn refused(error: AppendError) -> Refusal {
             "rows_too_large",
             "the request's rows are too large to log at once; send fewer at once",
         ),
-        error => {
+        AppendError::Refused { source } => {
+            tracing::warn!(error = %source, "log.write_refused");
+            Refusal::unavailable(
+                "disk_refused",
+                "the disk refused a write; send it again",
+                second,
+            )
+        }
+        AppendError::Rows { .. } => {
             tracing::error!(%error, "log.append_failed");
             Refusal::internal()
         }
+        _ => Refusal::unavailable("log_failed", "the log refused; send it again", second),
     }
 }

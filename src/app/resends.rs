@@ -179,10 +179,11 @@ mod tests {
     const PAYLOAD: Fingerprint = [2; 16];
 
     fn first(resends: &Resends, name: Name, now_us: i64) -> Ticket {
-        match resends.begin(name, PAYLOAD, now_us) {
-            Standing::First(ticket) => ticket,
-            other => panic!("it stands as {other:?}"),
-        }
+        let standing = resends.begin(name, PAYLOAD, now_us);
+        let Standing::First(ticket) = standing else {
+            panic!("it stands as {standing:?}");
+        };
+        ticket
     }
 
     #[test]

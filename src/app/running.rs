@@ -121,6 +121,10 @@ pub(crate) enum StartError {
     Worker,
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "one cause has its own advice; all others have the log's own tool"
+)]
 fn log_text(path: &std::path::Path, error: &OpenError) -> String {
     match error {
         OpenError::InUse => format!(
@@ -144,7 +148,12 @@ impl StartError {
                 ..
             } => Exit::IN_USE,
             Self::NoKeys { .. } | Self::Insecure { .. } => Exit::USAGE,
-            _ => Exit::FAILURE,
+            Self::Folder { .. }
+            | Self::Log { .. }
+            | Self::Lake { .. }
+            | Self::State { .. }
+            | Self::Bind { .. }
+            | Self::Worker => Exit::FAILURE,
         }
     }
 }

@@ -75,10 +75,7 @@ fn text(row: &Value) -> String {
         out.push(' ');
     }
     for (name, value) in fields {
-        let value = match value {
-            Value::String(text) => out_of(text),
-            other => other.to_string(),
-        };
+        let value = value.as_str().map_or_else(|| value.to_string(), out_of);
         match name.as_str() {
             "received_at_us" => {}
             "dataset" => out.push_str(&format!("{value:<12}")),

@@ -91,8 +91,13 @@ impl Reading {
     fn section(&mut self, prefix: &str, node: &MarkedYaml<'_>) {
         let names = match &node.data {
             YamlData::Mapping(names) => names,
-            _ if is_empty(node) => return,
-            _ => {
+            YamlData::Representation(..) | YamlData::BadValue if is_empty(node) => return,
+            YamlData::Representation(..)
+            | YamlData::Value(_)
+            | YamlData::Sequence(_)
+            | YamlData::Tagged(..)
+            | YamlData::Alias(_)
+            | YamlData::BadValue => {
                 let what = if prefix.is_empty() {
                     "the file"
                 } else {

@@ -142,7 +142,7 @@ impl std::fmt::Display for Value {
 /// A size as a person writes it: the largest unit that divides it.
 pub(crate) fn size_text(bytes: u64) -> String {
     for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
-        if bytes >= unit && bytes % unit == 0 {
+        if bytes >= unit && bytes.is_multiple_of(unit) {
             return format!("{}{name}", bytes / unit);
         }
     }

@@ -65,6 +65,8 @@ pub(crate) async fn scrape(State(node): State<Arc<Node>>) -> Response {
 
 type Pick = fn(&RouteCounters) -> u64;
 
+type PickLine = fn(&account::Line) -> u64;
+
 fn requests(page: &mut Page, node: &Node) {
     let counters = &node.intake.counters;
     let families: [(&str, &str, Pick); 6] = [
@@ -102,6 +104,12 @@ fn requests(page: &mut Page, node: &Node) {
             page.sample(name, &format!("{{route=\"{label}\"}}"), float(value));
         }
     }
+    others(page, node);
+}
+
+/// What is not of one route.
+fn others(page: &mut Page, node: &Node) {
+    let counters = &node.intake.counters;
     let plain = [
         (
             "weir_unstored_records_total",
@@ -155,7 +163,7 @@ fn balance(page: &mut Page, node: &Node) {
         let labels = format!("{{dataset=\"{}\"}}", line.dataset);
         page.sample("weir_accepted_rows_total", &labels, float(line.accepted));
     }
-    let families: [(&str, &str, fn(&account::Line) -> u64); 3] = [
+    let families: [(&str, &str, PickLine); 3] = [
         ("weir_stored_rows_total", "Rows that the sink holds", |l| {
             l.stored
         }),

@@ -119,10 +119,10 @@ impl From<UnsupportedCoding> for Refusal {
 
 impl From<DecompressError> for Refusal {
     fn from(error: DecompressError) -> Self {
-        match error {
-            DecompressError::TooLarge { limit } => Self::too_large(limit),
-            other => Self::new(StatusCode::BAD_REQUEST, "corrupt_body", other.to_string()),
+        if let DecompressError::TooLarge { limit } = error {
+            return Self::too_large(limit);
         }
+        Self::new(StatusCode::BAD_REQUEST, "corrupt_body", error.to_string())
     }
 }
 
