@@ -1,6 +1,7 @@
 //! The README's first command, as a stranger runs it.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod support;
 
 use support::server::run_cli;

@@ -1,6 +1,7 @@
 //! Kills the server again and again under load, and holds it to what it had acknowledged.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Fills the disk of a working server and frees it again.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod support;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! Reads the lake with a reader that is not ours.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod support;
 
 use std::path::Path;

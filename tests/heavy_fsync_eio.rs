@@ -1,6 +1,7 @@
 //! Fails one fsync of the write-ahead log, at each of the first positions in turn.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod support;
 
 use std::fs;

@@ -1,7 +1,8 @@
 //! Copies the disk of a working server at random moments, as a power cut would leave it, and starts
 //! a server on each copy: it must hold every row that had been acknowledged by then.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod support;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! What the binary says to input that is wrong: in requests, in its configuration, in commands.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod support;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! The whole binary over real sockets: what is accepted comes back in SQL, once, and stays.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod support;
 
 use std::io::Write as _;
