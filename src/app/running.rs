@@ -271,6 +271,7 @@ impl Sockets {
             connections: Arc::new(Semaphore::new(parts::size(config.limits.connections))),
             open: Arc::clone(&node.intake.counters.connections),
             header_timeout: config.limits.header_timeout,
+            keep_alive: config.limits.keep_alive,
             drain: DRAIN,
         };
         let listeners = [

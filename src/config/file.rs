@@ -177,7 +177,11 @@ impl Reading {
 }
 
 fn nearest(path: &str) -> Option<&'static str> {
-    table::nearest(path, SETTINGS.iter().map(|s| s.path)).or_else(|| {
+    let sections = SETTINGS
+        .iter()
+        .filter_map(|s| Some(s.path.split_once('.')?.0));
+    let known = SETTINGS.iter().map(|s| s.path).chain(sections);
+    table::nearest(path, known).or_else(|| {
         // The right name in the wrong section, or in none.
         let last = path.rsplit('.').next().unwrap_or(path);
         let same = |s: &&crate::config::setting::Setting| s.path.rsplit('.').next() == Some(last);
@@ -270,7 +274,7 @@ log: loud
         assert!(
             faults
                 .iter()
-                .any(|f| f.starts_with("8:1: unknown setting `quary`"))
+                .any(|f| f.starts_with("8:1: unknown setting `quary`; did you mean `query`?"))
         );
         assert!(
             faults

@@ -77,8 +77,10 @@ pub(crate) struct Limits {
     pub(crate) links: u64,
     /// Bytes of one attribute value.
     pub(crate) value: u64,
-    /// How long a request's headers may take.
+    /// How long a new connection may say nothing.
     pub(crate) header_timeout: Duration,
+    /// How long a connection may rest between requests, and a request's headers may take.
+    pub(crate) keep_alive: Duration,
     /// How long a body may pause.
     pub(crate) idle_timeout: Duration,
     /// How long a whole request may take.
@@ -179,6 +181,7 @@ impl Default for Config {
                 links: 1_024,
                 value: 64 << 10,
                 header_timeout: Duration::from_secs(10),
+                keep_alive: Duration::from_secs(75),
                 idle_timeout: Duration::from_secs(15),
                 request_timeout: Duration::from_mins(1),
             },

@@ -130,7 +130,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
         Kind::Span,
         Span,
         limits.header_timeout,
-        "How long the headers of a request may take to arrive."
+        "How long a new connection may say nothing."
+    ),
+    setting!(
+        "limits.keep_alive",
+        Kind::Span,
+        Span,
+        limits.keep_alive,
+        "How long a connection may rest between requests, and how long the headers of a request may take."
     ),
     setting!(
         "limits.idle_timeout",

@@ -7,7 +7,8 @@
 //! # Invariants
 //!
 //! * At most `connections_max` connections are open over all listeners; further ones wait unaccepted.
-//! * A connection that sends nothing, or headers too slowly, is closed after `header_timeout`.
+//! * A connection that sends nothing at first is closed after `header_timeout`, one that sends
+//!   headers too slowly or nothing more after `keep_alive`.
 //! * After the stop signal no connection is accepted, and open ones finish their request.
 
 use std::net::SocketAddr;
@@ -58,8 +59,11 @@ pub(crate) struct Rules {
     pub(crate) connections: Arc<Semaphore>,
     /// Connections that are open.
     pub(crate) open: Arc<AtomicU64>,
-    /// How long headers may take.
+    /// How long a new connection may say nothing.
     pub(crate) header_timeout: Duration,
+    /// How long a connection may rest between requests, and headers may take: hyper has one timer
+    /// for both.
+    pub(crate) keep_alive: Duration,
     /// How long open connections have to finish at the end.
     pub(crate) drain: Duration,
 }
@@ -144,7 +148,7 @@ async fn serve_connection(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(rules.header_timeout)
+        .header_read_timeout(rules.keep_alive)
         .max_headers(HEADERS_MAX)
         .keep_alive(true);
     builder

@@ -13,6 +13,7 @@ use crate::client::{Call, Client};
 async fn a_client_that_sends_nothing_is_closed_after_the_header_timeout() {
     let rig = Rig::start_with(|config| {
         config.limits.header_timeout = Duration::from_millis(100);
+        config.limits.keep_alive = Duration::from_millis(100);
     })
     .await;
     for first in ["", "PRI * HT", "GET / HTTP/1.1\r\nHost"] {
