@@ -15,6 +15,7 @@ use weir_model::{RecentRows, TenantId};
 use crate::QueryError;
 use crate::error::ErrorKind;
 use crate::run::{Bounds, Core, Rows};
+use crate::stop::Stop;
 
 /// The stack of a thread that runs queries, in bytes.
 const STACK_BYTES: usize = 32 << 20;
@@ -178,14 +179,16 @@ impl Engine {
         let threads = self.threads.as_ref().ok_or_else(QueryError::internal)?;
         let core = Arc::clone(&self.core);
         let (tenant, sql) = (tenant.clone(), sql.to_owned());
+        let stop = Stop::default();
+        let stopped = stop.clone();
         let task = threads.spawn(async move {
-            let answer = core.run(&tenant, &sql, bounds).await;
+            let answer = core.run(&tenant, &sql, bounds, &stopped).await;
             // The slot is given back when the work has really ended: what is stopped in the midst
             // of a long step still takes up a thread.
             drop(slot);
             answer
         });
-        let mut task = StopOnDrop(task);
+        let mut task = StopOnDrop(task, stop);
         let left = limit.saturating_sub(started.elapsed());
         let Ok(ended) = tokio::time::timeout(left, &mut task.0).await else {
             return Err(QueryError::timed_out(limit));
@@ -252,10 +255,11 @@ impl Drop for Engine {
 
 /// A task that ends with its caller.
 #[derive(Debug)]
-struct StopOnDrop(JoinHandle<Result<Rows, QueryError>>);
+struct StopOnDrop(JoinHandle<Result<Rows, QueryError>>, Stop);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
+        self.1.stop();
         self.0.abort();
     }
 }

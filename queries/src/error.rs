@@ -82,6 +82,14 @@ impl QueryError {
         Self::new(ErrorKind::TimedOut, "query_timeout", message)
     }
 
+    pub(crate) fn stopped() -> Self {
+        Self::new(
+            ErrorKind::TimedOut,
+            "query_stopped",
+            "the query was stopped",
+        )
+    }
+
     pub(crate) fn unavailable() -> Self {
         let message = "stored rows cannot be read just now; ask again in a few seconds";
         Self::new(ErrorKind::Unavailable, "storage_unavailable", message)

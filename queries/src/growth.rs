@@ -314,26 +314,29 @@ impl Size {
 
     fn of_array(array: &dyn Array) -> Self {
         let data = array.to_data();
-        let bytes = data.get_slice_memory_size().unwrap_or(usize::MAX) as u64;
-        let lengths: Option<(u64, u64)> = match array.data_type() {
-            DataType::Utf8 => extremes(array.as_string::<i32>().iter()),
-            DataType::LargeUtf8 => extremes(array.as_string::<i64>().iter()),
-            DataType::Utf8View => extremes(array.as_string_view().iter()),
-            _ => None,
-        };
-        // Views share their text, so that it is counted by the values and not by the buffers.
-        let (shortest, longest) = lengths.unwrap_or((1, bytes));
-        let elements = match array.data_type() {
-            DataType::List(_) => array.as_list::<i32>().values().len(),
-            DataType::LargeList(_) => array.as_list::<i64>().values().len(),
-            DataType::FixedSizeList(_, _) => array.as_fixed_size_list().values().len(),
-            _ => array.len(),
-        };
-        let texts = longest.saturating_mul(array.len() as u64);
-        let bytes = if matches!(array.data_type(), DataType::Utf8View) {
-            texts
+        let held = data.get_slice_memory_size().unwrap_or(usize::MAX) as u64;
+        let views = array.as_string_view_opt();
+        let lengths = if let Some(texts) = array.as_string_opt::<i32>() {
+            extremes(texts.iter())
+        } else if let Some(texts) = array.as_string_opt::<i64>() {
+            extremes(texts.iter())
         } else {
-            bytes
+            views.and_then(|texts| extremes(texts.iter()))
+        };
+        let (shortest, longest) = lengths.unwrap_or((1, held));
+        // Views may share their text, so it is counted by the values and not by the buffers.
+        let bytes = match views {
+            Some(_) => longest.saturating_mul(array.len() as u64),
+            None => held,
+        };
+        let elements = if let Some(lists) = array.as_list_opt::<i32>() {
+            lists.values().len()
+        } else if let Some(lists) = array.as_list_opt::<i64>() {
+            lists.values().len()
+        } else if let Some(lists) = array.as_fixed_size_list_opt() {
+            lists.values().len()
+        } else {
+            array.len()
         };
         Self {
             bytes,

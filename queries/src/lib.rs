@@ -27,6 +27,7 @@ mod pool;
 mod prune;
 mod recent;
 mod run;
+mod stop;
 mod store;
 mod table;
 mod views;

@@ -31,6 +31,7 @@ use crate::growth::CheckGrowth;
 use crate::guard::{self, Request};
 use crate::lake_scan::LakeAccess;
 use crate::pool::QueryPool;
+use crate::stop::{Stop, stoppable};
 use crate::store::OnlyLake;
 use crate::table::TenantTable;
 use crate::views::{self, View};
@@ -118,11 +119,12 @@ impl Core {
         tenant: &TenantId,
         sql: &str,
         bounds: Bounds,
+        stop: &Stop,
     ) -> Result<Rows, QueryError> {
         match guard::admit(sql, self.config.sql_bytes_max)? {
             Request::ShowTables => Ok(whole(views::list()?)),
             Request::Describe(table) => self.describe(tenant, &table).await,
-            Request::Query(statement) => self.select(tenant, *statement, bounds).await,
+            Request::Query(statement) => self.select(tenant, *statement, bounds, stop).await,
         }
     }
 
@@ -144,6 +146,7 @@ impl Core {
         tenant: &TenantId,
         statement: Statement,
         bounds: Bounds,
+        stop: &Stop,
     ) -> Result<Rows, QueryError> {
         let mut session = self.session()?;
         let references = session.state.resolve_table_references(&statement)?;
@@ -156,6 +159,7 @@ impl Core {
             .verify_plan(&plan)?;
         let plan = limited(plan, bounds.rows)?;
         let physical = session.state.create_physical_plan(&plan).await?;
+        let physical = stoppable(physical, stop)?;
         let context = TaskContext::from(&session.state).with_runtime(self.environment()?);
         let mut stream = execute_stream(physical, Arc::new(context))?;
         let mut rows = Rows {

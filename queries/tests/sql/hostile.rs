@@ -97,7 +97,7 @@ async fn site(partition: Partition) -> Site {
     })
     .await;
     let row = |n: u32| {
-        let mine = n % 4 != 0;
+        let mine = !n.is_multiple_of(4);
         let text = if mine {
             format!("name-{n}")
         } else {

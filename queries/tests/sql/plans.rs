@@ -46,6 +46,10 @@ fn files_that_a_predicate_rules_out_are_not_in_the_plan() {
             ),
             (
                 "SELECT name FROM spans WHERE trace_id = '00000000000000000000000000000013'",
+                2,
+            ),
+            (
+                "SELECT name FROM spans WHERE trace_id = '00000000000000000000000000000012'",
                 1,
             ),
             ("SELECT name FROM spans WHERE _batch = 3", 1),
