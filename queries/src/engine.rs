@@ -1,6 +1,6 @@
 //! The engine: who may ask, how many at once, for how long.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,8 @@ pub struct EngineConfig {
     pub query_memory_bytes: usize,
     /// Disk that one query may spill to, in bytes. Default 4 GiB.
     pub spill_bytes: u64,
-    /// Where queries spill to; made when first needed.
+    /// Where queries spill to; made when first needed, and this engine's alone: what an earlier
+    /// one has left there is removed when an engine is made.
     pub spill_dir: PathBuf,
     /// Most rows of an answer; further ones are cut off and the answer says so. Default 100,000.
     pub rows_max: usize,
@@ -53,7 +54,7 @@ impl Default for EngineConfig {
             memory_bytes: 512 << 20,
             query_memory_bytes: 256 << 20,
             spill_bytes: 4 << 30,
-            spill_dir: std::env::temp_dir().join("weir-spill"),
+            spill_dir: std::env::temp_dir().join(format!("weir-spill-{}", std::process::id())),
             rows_max: 100_000,
             bytes_max: 64 << 20,
             timeout: Duration::from_secs(30),
@@ -119,6 +120,7 @@ impl Engine {
         recent: Arc<dyn RecentRows>,
         config: EngineConfig,
     ) -> Result<Self, QueryError> {
+        clear_spill(&config.spill_dir);
         let threads = match config.threads {
             0 => std::thread::available_parallelism().map_or(2, usize::from),
             n => n,
@@ -230,6 +232,14 @@ impl Engine {
         self.slots.available_permits()
     }
 
+    /// Waits until no query runs any more, those included that are stopped and about to end; new
+    /// ones are refused as busy while it waits.
+    pub async fn idle(&self) {
+        let all = u32::try_from(self.config.queries_max.max(1)).unwrap_or(u32::MAX);
+        // The semaphore is never closed, so that this cannot fail.
+        drop(self.slots.acquire_many(all).await);
+    }
+
     /// Waits a short while for a slot.
     async fn slot(&self, limit: Duration) -> Result<OwnedSemaphorePermit, QueryError> {
         let wait = limit.min(SLOT_WAIT_MAX);
@@ -249,6 +259,24 @@ impl Drop for Engine {
         // A runtime may not be waited for inside of another one.
         if let Some(threads) = self.threads.take() {
             threads.shutdown_background();
+        }
+    }
+}
+
+/// Removes what a killed process has left in its spill folder. A failure costs space and no more.
+fn clear_spill(dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        // DataFusion's own name for such folders; nothing else is touched.
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("datafusion-")
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(%error, "query.spill.left_behind");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Answers in the formats that clients ask for.
 
-mod json;
+pub mod json;
 mod table;
 #[cfg(test)]
 mod tests;

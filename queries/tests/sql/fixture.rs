@@ -1,7 +1,7 @@
 //! A node without a log: rows are accepted, sealed, committed to a real lake and let go of by
 //! hand, in any order that a node may show.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ struct Block {
     number: i64,
     rows: RecordBatch,
     reads: Arc<AtomicU64>,
+    broken: Arc<AtomicBool>,
 }
 
 impl RecentBlock for Block {
@@ -33,6 +34,9 @@ impl RecentBlock for Block {
 
     fn read(&self) -> Result<Vec<RecordBatch>, ReadError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        if self.broken.load(Ordering::Relaxed) {
+            return Err("planted: the log cannot be read".into());
+        }
         Ok(vec![self.rows.clone()])
     }
 }
@@ -50,6 +54,7 @@ pub(crate) struct HeldRows {
     node: NodeId,
     held: Mutex<Held>,
     reads: Arc<AtomicU64>,
+    broken: Arc<AtomicBool>,
 }
 
 impl HeldRows {
@@ -58,6 +63,7 @@ impl HeldRows {
             node: NodeId::from_bits(node),
             held: Mutex::default(),
             reads: Arc::default(),
+            broken: Arc::default(),
         }
     }
 
@@ -78,6 +84,7 @@ impl HeldRows {
             number,
             rows: self.numbered(dataset, accepted, number, i32::try_from(before).unwrap()),
             reads: Arc::clone(&self.reads),
+            broken: Arc::clone(&self.broken),
         };
         held.blocks.push((dataset, Arc::new(block)));
     }
@@ -123,6 +130,11 @@ impl HeldRows {
         let mut held = self.held.lock().unwrap();
         held.blocks
             .retain(|(d, b)| *d != dataset || b.number > up_to);
+    }
+
+    /// From now on no block can be read.
+    pub(crate) fn break_reads(&self) {
+        self.broken.store(true, Ordering::Relaxed);
     }
 
     /// How often a block was read.

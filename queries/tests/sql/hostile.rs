@@ -12,6 +12,7 @@ use weir_model::Dataset;
 use weir_queries::{Answer, ErrorKind, QueryError, format};
 
 use crate::fixture::{Site, run, spans};
+use crate::limits::all_have_ended;
 
 /// What is in every text of the other tenant's rows.
 const CANARY: &str = "canary-7f3a9c";
@@ -226,12 +227,7 @@ fn hostile_statements_are_refused_or_bounded_and_show_no_foreign_row() {
                 cases.len(),
                 wrong.join("\n")
             );
-            // Whatever was stopped must really end, or it would still take up a thread.
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while site.engine.free_slots() < 8 {
-                assert!(Instant::now() < deadline, "a stopped query runs on");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            all_have_ended(&site).await;
             let fresh: Vec<_> = files(&site).difference(&before).cloned().collect();
             let fresh: Vec<_> = fresh.iter().filter(|p| !p.ends_with("spill")).collect();
             assert!(fresh.is_empty(), "files were made: {fresh:?}");

@@ -39,17 +39,14 @@ fn a_query_that_does_not_end_is_stopped_and_its_slot_comes_back() {
             "{:?}",
             started.elapsed()
         );
-        slots_come_back(&site, 1).await;
+        all_have_ended(&site).await;
     });
 }
 
 /// Waits until what was stopped has really ended: it would still take up a thread.
-async fn slots_come_back(site: &Site, slots: usize) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while site.engine.free_slots() < slots {
-        assert!(Instant::now() < deadline, "a stopped query runs on");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+pub(crate) async fn all_have_ended(site: &Site) {
+    let idle = tokio::time::timeout(Duration::from_secs(8), site.engine.idle()).await;
+    assert!(idle.is_ok(), "a stopped query runs on");
 }
 
 #[test]
@@ -73,7 +70,7 @@ fn joins_that_make_many_rows_of_few_are_stopped_soon() {
             let kind = outcome.as_ref().err().map(weir_queries::QueryError::kind);
             let ended = [None, Some(ErrorKind::TimedOut), Some(ErrorKind::Refused)];
             assert!(ended.contains(&kind), "{sql}: {outcome:?}");
-            slots_come_back(&site, 8).await;
+            all_have_ended(&site).await;
         }
     });
 }
@@ -86,7 +83,7 @@ fn a_query_whose_caller_is_gone_is_stopped() {
         let asked = site.query("acme", ENDLESS);
         let gone = tokio::time::timeout(Duration::from_millis(200), asked).await;
         assert!(gone.is_err(), "it ended by itself");
-        slots_come_back(&site, 1).await;
+        all_have_ended(&site).await;
     });
 }
 
@@ -225,5 +222,38 @@ fn a_planned_query_answers_quickly() {
         );
         // A debug build on a busy machine; the figure to hold is that of a release build.
         assert!(best < Duration::from_millis(250), "{best:?}");
+    });
+}
+
+#[test]
+fn what_a_killed_process_has_spilled_is_removed() {
+    run(async {
+        let mut spill = std::path::PathBuf::new();
+        let site = Site::with(Partition::DateAndTenant, |c| {
+            spill.clone_from(&c.spill_dir);
+            std::fs::create_dir_all(spill.join("datafusion-left")).unwrap();
+            std::fs::write(spill.join("datafusion-left/rows"), "rows").unwrap();
+            std::fs::write(spill.join("keep"), "not ours").unwrap();
+        })
+        .await;
+        assert!(site.query("acme", "SELECT 1").await.is_ok());
+        let left: Vec<_> = std::fs::read_dir(&spill).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    });
+}
+
+#[test]
+fn recent_rows_that_cannot_be_read_fail_the_query() {
+    run(async {
+        let site = Site::new(Partition::DateAndTenant).await;
+        site.store(Dataset::Spans, &many(10)).await;
+        site.recent.accept(Dataset::Spans, &many(10));
+        site.recent.break_reads();
+        let error = site
+            .query("acme", "SELECT name FROM spans")
+            .await
+            .unwrap_err();
+        assert_eq!((error.status(), error.code()), (503, "storage_unavailable"));
+        assert!(!error.message().contains("planted"), "{error}");
     });
 }
