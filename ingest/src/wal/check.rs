@@ -267,9 +267,12 @@ pub fn repair(data_dir: &Path) -> Result<RepairReport, WalError> {
         lost: found.lost(),
         ..RepairReport::default()
     };
+    let newest = found.segments.last().map(|s| s.id);
     for segment in &found.segments {
         let scanned = &segment.scanned;
-        let good = segment.header.is_some() && scanned.damage.is_empty() && scanned.tail.is_none();
+        let short = Some(segment.id) == newest && segment.is_short();
+        let whole = segment.header.is_some() && scanned.damage.is_empty();
+        let good = whole && scanned.tail.is_none() && !short;
         if !good {
             report.copies.push(quarantine(&storage, &segment.name)?);
             rewrite(&storage, segment)?;

@@ -71,6 +71,8 @@ pub(crate) struct Manifest {
 /// A request has one digest (bit 0) or none, one key (bit 1) or none.
 const HAS_DIGEST: u8 = 1;
 const HAS_KEY: u8 = 2;
+/// The last byte of a manifest, and so of a frame.
+const END: u8 = 0xa5;
 
 impl Manifest {
     /// Appends the manifest to a frame's payload and gives its length, padding included.
@@ -88,7 +90,12 @@ impl Manifest {
         for request in &self.requests {
             encode_request(request, out);
         }
+        // The last byte is not zero: a write that a full disk cut short never makes a whole frame.
+        out.push(END);
         pad(out, FRAME_ALIGN);
+        if let Some(last) = out.last_mut() {
+            *last = END;
+        }
         size32(out.len() - start)
     }
 
@@ -108,7 +115,7 @@ impl Manifest {
         let requests = (0..requests)
             .map(|_| decode_request(&mut fields))
             .collect::<Result<_, _>>()?;
-        if fields.0.len() >= FRAME_ALIGN || fields.0.iter().any(|b| *b != 0) {
+        if fields.0.len() > FRAME_ALIGN || fields.0.last() != Some(&END) {
             return Err(Malformed("bytes behind the manifest"));
         }
         Ok(Self {
@@ -302,7 +309,7 @@ mod tests {
         let len = manifest.encode(&mut bytes);
         assert_eq!(bytes.len(), len as usize);
         assert_eq!(Manifest::decode(&bytes), Ok(manifest));
-        for cut in 0..bytes.len() - FRAME_ALIGN {
+        for cut in 0..bytes.len() {
             assert!(Manifest::decode(&bytes[..cut]).is_err(), "cut at {cut}");
         }
     }

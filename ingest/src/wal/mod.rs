@@ -29,8 +29,9 @@
 //!
 //! frame   = "WFR1" | payload bytes u32 | crc32c u32 | salt u32 | seq u64 | kind u8 | flags u8
 //!           | schema version u16 | manifest bytes u32 | time us i64           (40 bytes)
-//!           | payload: block* (each padded to 8) | manifest (padded to 8)
+//!           | payload: block* (each padded to 8) | manifest
 //! manifest = seals u32 | blocks u32 | requests u32 | seal* | block entry* | request*
+//!           | 1 to 8 bytes up to a multiple of 8, the last one 0xa5
 //! seal    = dataset u8 | batch i64 | route epoch u32 | parts u32 | frames u32
 //!           | part (8 bytes, reserved)* | (seq u64 | rows u32)*
 //! block entry = dataset u8 | batch i64 | first row u32 | rows u32 | offset u32
