@@ -225,8 +225,6 @@ fn model_call(i: usize, trace: usize) -> Vec<KeyValue> {
         text("gen_ai.request.model", model),
         text("gen_ai.response.model", model),
         text("gen_ai.response.id", &format!("chatcmpl-{i:024x}")),
-        text("server.address", "api.example.com"),
-        number("gen_ai.request.max_tokens", 4_096),
         double("gen_ai.request.temperature", 0.2),
         number("gen_ai.usage.input_tokens", tokens),
         number("gen_ai.usage.output_tokens", tokens / 6),
@@ -241,10 +239,6 @@ fn tool_call(i: usize, trace: usize) -> Vec<KeyValue> {
         text("gen_ai.tool.name", "read_file"),
         text("gen_ai.tool.type", "function"),
         text("gen_ai.tool.call.id", &format!("call_{i:020x}")),
-        text(
-            "gen_ai.tool.description",
-            "Reads a file of the workspace and returns its text",
-        ),
         text("gen_ai.skill.name", of(&SKILLS, i)),
         text("mcp.method.name", "tools/call"),
         text("mcp.server.name", "filesystem"),
@@ -258,7 +252,6 @@ fn common(operation: &str, trace: usize) -> Vec<KeyValue> {
         text("gen_ai.operation.name", operation),
         text("gen_ai.agent.name", "researcher"),
         text("gen_ai.conversation.id", &format!("conv-{trace:012x}")),
-        text("team.id", "knowledge-platform"),
         number("thread.id", 140_213_552),
     ]
 }

@@ -70,7 +70,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
 /// Shows everything; then, unless the demo is to `exit`, waits. Ctrl-C ends both.
 async fn until_interrupted(app: &App, folder: &Folder, exit: bool) -> anyhow::Result<()> {
     let shown = async {
-        show(app, folder).await?;
+        show(app, folder, exit).await?;
         if !exit {
             out::line("\nThe server keeps running; Ctrl-C ends it.")?;
             app.failed().await;
@@ -105,7 +105,7 @@ fn config(folder: &Folder) -> Config {
 }
 
 /// Everything that is printed.
-async fn show(app: &App, folder: &Folder) -> anyhow::Result<()> {
+async fn show(app: &App, folder: &Folder, exit: bool) -> anyhow::Result<()> {
     let to = app.addresses();
     out::line(&show::opening(to, folder))?;
 
@@ -123,7 +123,7 @@ async fn show(app: &App, folder: &Folder) -> anyhow::Result<()> {
     let (rows, _) = query::rows(&client, COST_PER_SKILL).await?;
     out::line("\nWhat does each skill cost? (first cut: the skill that a call itself names)\n")?;
     out::line(&query::table(&rows)?)?;
-    out::line(&show::next_steps(to, folder))?;
+    out::line(&show::next_steps(to, folder, exit))?;
     Ok(())
 }
 

@@ -62,21 +62,37 @@ pub(super) fn account(report: &account::Report, waited: Duration) -> String {
     text
 }
 
-/// At the end.
-pub(super) fn next_steps(to: Addresses, folder: &Folder) -> String {
+/// What to try, with this very program and these addresses; `ended` where the server goes now.
+pub(super) fn next_steps(to: Addresses, folder: &Folder, ended: bool) -> String {
     let url = format!("http://{}", to.http);
     let lake = folder.path().join("lake");
+    let heading = if ended {
+        "Try next (without --exit the server would keep running for these)"
+    } else {
+        "Try next, in another terminal"
+    };
     format!(
-        "\nA call that is traced twice (by a framework and by the provider's SDK) counts twice here, and \n\
-         most skills are named on a tool call beside it: the cost ledger settles both.\n\n\
-         Try next\n\n  \
-         curl -s {url}/v1/query -d \"SELECT service_name, op_kind, model, cost_usd FROM spans LIMIT 5\" \\\n       \
-         -H 'content-type: text/plain'\n  \
-         weir query --url {url} \"SELECT op_kind, count(*) FROM spans GROUP BY 1 ORDER BY 2 DESC\"\n  \
-         weir tail  --url {url}\n  \
+        "\nA call that is traced twice, by a framework and by the provider's SDK, counts twice here,\n\
+         and most skills are named on a tool call beside the model call.\n\n\
+         {heading}\n\n  \
+         {weir} query --url {url} \"SELECT op_kind, count(*) FROM spans GROUP BY 1 ORDER BY 2 DESC\"\n  \
+         {weir} tail --url {url}\n  \
+         curl -s {url}/v1/query -H 'content-type: text/plain' \\\n       \
+         -d \"SELECT service_name, op_kind, model, cost_usd FROM spans LIMIT 5\"\n  \
          OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp} your-agent\n  \
          duckdb -c \"SELECT model, sum(cost_usd) FROM read_parquet('{lake}/spans/**/*.parquet') GROUP BY 1\"",
+        weir = program(),
         otlp = to.otlp_http,
         lake = lake.display(),
     )
+}
+
+/// How to call this program from where the demo was started.
+fn program() -> String {
+    let Ok(path) = std::env::current_exe() else {
+        return "weir".to_owned();
+    };
+    let here = std::env::current_dir().ok();
+    let short = here.and_then(|here| path.strip_prefix(here).ok().map(ToOwned::to_owned));
+    short.unwrap_or(path).display().to_string()
 }

@@ -148,7 +148,10 @@ impl Output {
                 Kind::Text => row.text(field).into_iter().for_each(|t| column.text(at, t)),
                 Kind::Texts => {
                     let text = row.text(field).unwrap_or_default();
-                    column.texts(at, json::texts(text).into_iter());
+                    match json::only_text(text) {
+                        Some(only) => column.texts(at, std::iter::once(only)),
+                        None => column.texts(at, json::texts(text).into_iter()),
+                    }
                 }
                 Kind::Int => row
                     .number(field)

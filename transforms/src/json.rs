@@ -17,6 +17,12 @@ pub(crate) fn object(text: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(&python_to_json(text)).ok()
 }
 
+/// The only text of a list, where that can be seen without reading it as JSON.
+pub(crate) fn only_text(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix("[\"")?.strip_suffix("\"]")?;
+    (!inner.contains(['"', '\\'])).then_some(inner)
+}
+
 /// Reads `text` as a list of texts, or takes it as the only one.
 pub(crate) fn texts(text: &str) -> Vec<String> {
     if text.starts_with('[')
@@ -98,6 +104,20 @@ mod tests {
         let python = r#"{'skill': "it's", 'n': [1, None, True], 'o': {'a': 'b\n'}}"#;
         assert!(object(json).is_some());
         assert_eq!(object(python), object(json));
+    }
+
+    #[test]
+    fn a_list_of_one_text_is_seen_without_reading_it() {
+        for text in [r#"["stop"]"#, r#"[""]"#, r#"["a, b"]"#] {
+            assert_eq!(
+                only_text(text).map(|t| vec![t.to_owned()]),
+                Some(texts(text)),
+                "{text}"
+            );
+        }
+        for text in [r#"["a","b"]"#, r#"["a\n"]"#, "[]", "[1]", "stop", r#"[""#] {
+            assert_eq!(only_text(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -161,7 +161,8 @@ fn a_database_of_a_newer_weir_is_refused_and_kept() {
     let database = Connection::open(fixture.dir.path().join(FILE)).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
-    let error = Keys::open(fixture.dir.path(), Arc::<FixedClock>::clone(&fixture.clock)).unwrap_err();
+    let error =
+        Keys::open(fixture.dir.path(), Arc::<FixedClock>::clone(&fixture.clock)).unwrap_err();
     assert!(
         matches!(error, StoreError::Layout { found: 99, .. }),
         "{error}"
