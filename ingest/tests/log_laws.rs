@@ -1,7 +1,8 @@
 //! The log as the program uses it: threads, waiting, limits, restarts.
 
+#![cfg(test)]
+
 mod rows;
-mod sim;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,11 +11,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rows::{entry, numbers};
-use sim::disk::{Faults, SimDisk};
 use weir_ingest::log::{AppendError, Log, LogConfig, OpenError};
 use weir_model::clock::FixedClock;
 use weir_model::source::Want;
-use weir_model::{Batch, BatchSource, Cursors, Dataset, RecentRows, SourceError};
+use weir_model::{Batch, BatchSource, Dataset, RecentRows, SourceError};
 
 const DATASET: Dataset = Dataset::RejectedEvents;
 const ALL: Want = Want {
@@ -112,6 +112,14 @@ async fn sixty_four_senders_share_frames_and_every_row_is_found_once_after_a_res
     assert_eq!(log.recent_requests().count(), 512);
 }
 
+/// Sends rows one by one and says up to which they are accepted.
+async fn send(log: Arc<Log>, acked: Arc<std::sync::atomic::AtomicI64>, rows: i64) {
+    for number in 0..rows {
+        append(&log, &[number]).await.unwrap();
+        acked.store(number + 1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_sees_each_row_once_while_rows_come_and_go_to_the_lake() {
     const ROWS: i64 = 600;
@@ -149,15 +157,7 @@ async fn a_query_sees_each_row_once_while_rows_come_and_go_to_the_lake() {
             }
         }
     });
-    let sender = tokio::spawn({
-        let (log, acked) = (Arc::clone(&log), Arc::clone(&acked));
-        async move {
-            for number in 0..ROWS {
-                append(&log, &[number]).await.unwrap();
-                acked.store(number + 1, std::sync::atomic::Ordering::SeqCst);
-            }
-        }
-    });
+    let sender = tokio::spawn(send(Arc::clone(&log), Arc::clone(&acked), ROWS));
     let mut looks = 0;
     while !flusher.is_finished() {
         let promised = acked.load(std::sync::atomic::Ordering::SeqCst);
@@ -226,31 +226,6 @@ async fn a_batch_is_the_same_from_memory_from_disk_and_after_a_restart() {
         open_batch,
         "a row's number changed"
     );
-}
-
-#[tokio::test]
-async fn what_a_crash_leaves_open_is_sealed_under_its_number_and_new_rows_get_the_next() {
-    let disk = SimDisk::new(1, 4 * 1024 * 1024);
-    let clock = Arc::new(FixedClock::at(1_000));
-    let quiet = LogConfig {
-        batch_age: Duration::from_secs(60),
-        ..config()
-    };
-    let (log, _) = Log::open_on(Arc::new(disk.clone()), quiet.clone(), clock.clone()).unwrap();
-    append(&log, &[1, 2]).await.unwrap();
-    // The machine stops: nothing that the old process does reaches the disk any more.
-    disk.set_fuse(Some(0));
-    assert!(append(&log, &[3]).await.is_err());
-    log.close().await.unwrap_err();
-    drop(log);
-    disk.restart(true);
-    let (log, report) = Log::open_on(Arc::new(disk), quiet, clock).unwrap();
-    assert_eq!(report.resealed_rows, 2);
-    append(&log, &[4]).await.unwrap();
-    log.seal_now().await.unwrap();
-    let batches = sealed(&log, 0).await;
-    let rows: Vec<Vec<i64>> = batches.iter().map(|b| numbers(DATASET, b.rows())).collect();
-    assert_eq!(rows, [vec![1, 2], vec![4]]);
 }
 
 #[tokio::test]
@@ -368,26 +343,6 @@ async fn a_sink_that_is_ahead_makes_the_node_take_a_new_name() {
     assert_eq!(log.node(), new);
     let again = log.next(DATASET, 0, ALL).await.unwrap();
     assert_eq!(again[0].id().node, old);
-}
-
-#[tokio::test]
-async fn a_failed_sync_refuses_all_and_asks_for_the_end() {
-    let disk = SimDisk::new(3, 4 * 1024 * 1024);
-    let clock = Arc::new(FixedClock::at(1));
-    let (log, _) = Log::open_on(Arc::new(disk.clone()), config(), clock).unwrap();
-    append(&log, &[1]).await.unwrap();
-    disk.set_faults(Faults {
-        sync_error: 1,
-        ..Faults::default()
-    });
-    assert!(matches!(append(&log, &[2]).await, Err(AppendError::Broken)));
-    log.on_failure().await;
-    disk.set_faults(Faults::default());
-    assert!(
-        matches!(append(&log, &[3]).await, Err(AppendError::Broken)),
-        "a sync was retried"
-    );
-    assert!(log.status().broken);
 }
 
 #[tokio::test]

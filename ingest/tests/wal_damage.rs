@@ -1,6 +1,8 @@
 //! Whatever happens to a file of the log: it is noticed, it costs no more than what it hit, and
 //! nothing panics or hangs.
 
+#![cfg(test)]
+
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,7 @@
 //! Crashes at every moment, on a disk that lies; and proof that the test would notice.
 
+#![cfg(test)]
+
 mod rows;
 mod sim;
 

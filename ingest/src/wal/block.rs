@@ -33,6 +33,8 @@ use super::bytes::{Fields, Malformed, pad, size32};
 const ALIGN: usize = 64;
 /// The fixed part of a message.
 const MESSAGE_HEAD_BYTES: usize = 16;
+/// The columns that every accepted schema ends with: `part_date`, `received_at`.
+const TAIL_COLUMNS: usize = 2;
 /// Requests with fewer rows are put together with their neighbours, so that many small ones share
 /// the fixed cost of a message; larger ones are not worth the copy.
 const GATHER_ROWS: usize = 1024;
@@ -253,11 +255,23 @@ fn decode_message(
     let metadata_bytes = fields.size()?;
     let body_bytes = fields.size()?;
     let bitmap = fields.take(bitmap_bytes)?;
-    if columns != schema.fields().len() || bitmap_bytes != columns.div_ceil(8) {
+    let fields_now = schema.fields().len();
+    if columns > fields_now || columns < TAIL_COLUMNS || bitmap_bytes != columns.div_ceil(8) {
         return Err(Malformed("columns that are not the dataset's").into());
     }
+    // Columns are only ever added behind the others and before the tail, so older rows have the
+    // same first columns and the same last ones.
+    let added = fields_now - columns;
+    let place = |i: usize| {
+        if i < columns - TAIL_COLUMNS {
+            i
+        } else {
+            i + added
+        }
+    };
     let present: Vec<usize> = (0..columns)
         .filter(|i| bitmap.get(i / 8).is_some_and(|b| b & (1 << (i % 8)) != 0))
+        .map(place)
         .collect();
     let metadata_at = (at + MESSAGE_HEAD_BYTES + bitmap_bytes).next_multiple_of(ALIGN);
     let body_at = (metadata_at + metadata_bytes).next_multiple_of(ALIGN);
@@ -311,6 +325,27 @@ fn widen(
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
+/// What the bench of the encoder calls.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct BlockBench {
+    encoder: BlockEncoder,
+    out: Vec<u8>,
+}
+
+impl BlockBench {
+    /// Puts requests together and encodes them; gives the bytes after and before compression, or
+    /// zeros where Arrow refuses.
+    pub fn encode(&mut self, dataset: Dataset, parts: &[RecordBatch]) -> (usize, usize) {
+        self.out.clear();
+        let size = gather(&dataset.accepted_schema(), parts.to_vec())
+            .and_then(|parts| self.encoder.encode(&parts, &mut self.out));
+        size.map_or((0, 0), |size| {
+            (self.out.len(), usize::try_from(size.raw_bytes).unwrap_or(0))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use arrow_array::{Date32Array, Int64Array, StringArray, TimestampMicrosecondArray};
@@ -354,6 +389,21 @@ mod tests {
         assert_eq!(out.len(), 3 + size.stored_bytes as usize);
         let read = decode(Dataset::RejectedEvents, &out[3..], size.raw_bytes).unwrap();
         assert_eq!(read, parts);
+    }
+
+    #[test]
+    fn rows_of_an_older_schema_get_the_new_columns_as_null() {
+        let now = rejected(0, 5);
+        // Before `payload` was added, say: it stands just before the tail.
+        let columns: Vec<usize> = (0..now.num_columns()).collect();
+        let gone = columns.len() - 3;
+        assert_eq!(now.schema().field(gone).name(), "payload");
+        let kept: Vec<usize> = columns.into_iter().filter(|i| *i != gone).collect();
+        let old = now.project(&kept).unwrap();
+        let mut out = Vec::new();
+        let size = BlockEncoder::default().encode(&[old], &mut out).unwrap();
+        let read = decode(Dataset::RejectedEvents, &out, size.raw_bytes).unwrap();
+        assert_eq!(read, [now]);
     }
 
     #[test]

@@ -62,6 +62,8 @@ mod storage;
 mod walk;
 mod writer;
 
+#[doc(hidden)]
+pub use block::BlockBench;
 pub use check::{
     CheckReport, FrameSummary, RepairReport, SegmentReport, ShowOptions, check, repair, show,
 };

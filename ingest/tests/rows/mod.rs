@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{
-    Array, ArrayRef, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    new_null_array,
 };
 use arrow_schema::{DataType, Field};
 use weir_ingest::log::{Entry, Route};
@@ -35,20 +35,20 @@ fn column(dataset: Dataset, field: &Field, numbers: &[i64]) -> ArrayRef {
     if field.is_nullable() {
         return new_null_array(field.data_type(), rows);
     }
-    match field.data_type() {
-        DataType::Utf8 => Arc::new(StringArray::from(vec!["a"; rows])),
-        DataType::Int64 => Arc::new(Int64Array::from(vec![1; rows])),
-        DataType::Int32 => Arc::new(Int32Array::from(vec![1; rows])),
-        DataType::Date32 => Arc::new(Date32Array::from(vec![20_000; rows])),
-        DataType::Timestamp(..) => {
-            Arc::new(TimestampMicrosecondArray::from(vec![7; rows]).with_timezone("UTC"))
-        }
-        other => panic!("no value for {other}"),
+    let kind = field.data_type();
+    if matches!(kind, DataType::Timestamp(..)) {
+        let times = TimestampMicrosecondArray::from(vec![7; rows]);
+        return Arc::new(times.with_timezone("UTC"));
     }
+    if *kind == DataType::Date32 {
+        return Arc::new(Date32Array::from(vec![20_000; rows]));
+    }
+    assert_eq!(*kind, DataType::Utf8, "no value for {}", field.name());
+    Arc::new(StringArray::from(vec!["a"; rows]))
 }
 
 /// Rows with these numbers.
-pub fn rows(dataset: Dataset, numbers: &[i64]) -> RecordBatch {
+pub(crate) fn rows(dataset: Dataset, numbers: &[i64]) -> RecordBatch {
     let schema = dataset.accepted_schema();
     let columns = schema
         .fields()
@@ -59,14 +59,14 @@ pub fn rows(dataset: Dataset, numbers: &[i64]) -> RecordBatch {
 }
 
 /// The numbers of rows.
-pub fn numbers(dataset: Dataset, rows: &RecordBatch) -> Vec<i64> {
+pub(crate) fn numbers(dataset: Dataset, rows: &RecordBatch) -> Vec<i64> {
     let column = rows.column_by_name(number_column(dataset)).unwrap();
     assert_eq!(column.null_count(), 0);
     column.as_primitive::<Int64Type>().values().to_vec()
 }
 
 /// A request with such rows.
-pub fn entry(rows: Vec<(Dataset, RecordBatch)>) -> Entry {
+pub(crate) fn entry(rows: Vec<(Dataset, RecordBatch)>) -> Entry {
     Entry {
         tenant: TenantId::local(),
         route: Route::Ocsf,

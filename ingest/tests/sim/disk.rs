@@ -13,14 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use weir_ingest::wal::{Hold, Storage, StorageFile};
 
 use super::dice::Dice;
-
-const SECTOR: usize = 512;
+use super::medium::{NameOp, SECTOR, apply, copy_sector, split};
 
 /// How often things go wrong, each once in so many operations; 0 is never.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
-    pub write_error: u64,
-    pub sync_error: u64,
+pub(crate) struct Faults {
+    pub(crate) write_error: u64,
+    pub(crate) sync_error: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,13 +34,6 @@ struct Inode {
     carried: BTreeSet<usize>,
     /// What older files left in the blocks that this one got.
     stale: Vec<u8>,
-}
-
-#[derive(Clone, Debug)]
-enum NameOp {
-    Link(String, u64),
-    Unlink(String),
-    Rename(String, String, u64),
 }
 
 #[derive(Debug)]
@@ -67,7 +59,7 @@ struct State {
 
 /// The disk.
 #[derive(Clone, Debug)]
-pub struct SimDisk(Arc<Mutex<State>>);
+pub(crate) struct SimDisk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct SimFile {
@@ -96,9 +88,6 @@ fn eio() -> io::Error {
 
 impl State {
     fn note(&mut self, what: &str, a: u64, b: u64) {
-        if std::env::var("TRACE").is_ok() {
-            println!("{what} {a} {b}");
-        }
         for byte in what.bytes().chain(a.to_le_bytes()).chain(b.to_le_bytes()) {
             self.events = (self.events ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
@@ -129,13 +118,13 @@ impl State {
 
     fn bury(&mut self, inode: u64) {
         let shared = self.names.values().any(|i| *i == inode);
-        if let (false, Some(node)) = (shared, self.inodes.get(&inode)) {
-            if !node.medium.is_empty() {
-                self.graves.push(node.medium.clone());
-                if self.graves.len() > 4 {
-                    self.graves.remove(0);
-                }
-            }
+        let node = self
+            .inodes
+            .get(&inode)
+            .filter(|n| !shared && !n.medium.is_empty());
+        self.graves.extend(node.map(|n| n.medium.clone()));
+        if self.graves.len() > 4 {
+            self.graves.remove(0);
         }
     }
 
@@ -220,43 +209,8 @@ impl State {
     }
 }
 
-fn apply(names: &mut BTreeMap<String, u64>, op: NameOp) {
-    match op {
-        NameOp::Link(name, inode) => {
-            names.insert(name, inode);
-        }
-        NameOp::Unlink(name) => {
-            names.remove(&name);
-        }
-        NameOp::Rename(from, to, inode) => {
-            names.remove(&from);
-            names.insert(to, inode);
-        }
-    }
-}
-
-fn split(bytes: &[u8], offset: usize) -> Vec<(usize, &[u8])> {
-    let mut out = Vec::new();
-    let (mut at, mut rest) = (offset, bytes);
-    while !rest.is_empty() {
-        let (piece, next) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
-        out.push((at, piece));
-        at += piece.len();
-        rest = next;
-    }
-    out
-}
-
-fn copy_sector(from: &[u8], to: &mut [u8], sector: usize) {
-    let start = sector * SECTOR;
-    let end = (start + SECTOR).min(from.len()).min(to.len());
-    if start < end {
-        to[start..end].copy_from_slice(&from[start..end]);
-    }
-}
-
 impl SimDisk {
-    pub fn new(seed: u64, capacity_bytes: usize) -> Self {
+    pub(crate) fn new(seed: u64, capacity_bytes: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
             dice: Dice::new(seed),
             inodes: BTreeMap::new(),
@@ -279,26 +233,31 @@ impl SimDisk {
         self.0.lock().unwrap()
     }
 
-    pub fn set_faults(&self, faults: Faults) {
+    pub(crate) fn set_faults(&self, faults: Faults) {
         self.lock().faults = faults;
     }
 
-    pub fn set_capacity(&self, bytes: usize) {
+    pub(crate) fn set_capacity(&self, bytes: usize) {
         self.lock().capacity_sectors = bytes / SECTOR;
     }
 
     /// The machine stops at the operation after so many.
-    pub fn set_fuse(&self, ops: Option<u64>) {
+    pub(crate) fn set_fuse(&self, ops: Option<u64>) {
         self.lock().fuse = ops.map(|n| n + 1);
     }
 
-    pub fn is_stopped(&self) -> bool {
+    /// The machine stops now.
+    pub(crate) fn stop(&self) {
+        self.lock().stopped = true;
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
         self.lock().stopped
     }
 
     /// Starts the machine again: after a power cut with what the medium has, else with all that
     /// programs had seen.
-    pub fn restart(&self, power_cut: bool) {
+    pub(crate) fn restart(&self, power_cut: bool) {
         let mut state = self.lock();
         state.note("restart", u64::from(power_cut), 0);
         if power_cut {
@@ -309,7 +268,7 @@ impl SimDisk {
         state.held = false;
     }
 
-    pub fn events(&self) -> (u64, u64) {
+    pub(crate) fn events(&self) -> (u64, u64) {
         let state = self.lock();
         (state.events, state.ops)
     }
@@ -331,9 +290,6 @@ impl Storage for SimDisk {
         }
         let inode = state.next_inode;
         state.next_inode += 1;
-        if std::env::var("TRACE").is_ok() {
-            println!("CREATE {path}");
-        }
         state.note("create", inode, path.len() as u64);
         let graves = state.graves.len() as u64;
         let pick = state.dice.below(graves + 1) as usize;
@@ -361,9 +317,6 @@ impl Storage for SimDisk {
             return Err(stopped());
         }
         let inode = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        if std::env::var("TRACE").is_ok() {
-            println!("open {path} {inode}");
-        }
         Ok(Arc::new(SimFile {
             disk: self.clone(),
             inode,

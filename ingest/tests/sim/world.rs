@@ -45,8 +45,8 @@ struct Outside {
 
 /// The world.
 #[derive(Debug)]
-pub struct World {
-    pub disk: SimDisk,
+pub(crate) struct World {
+    pub(crate) disk: SimDisk,
     dice: Dice,
     planted: Planted,
     outside: Outside,
@@ -71,7 +71,7 @@ fn config(planted: Planted) -> LogConfig {
 }
 
 impl World {
-    pub fn new(seed: u64, planted: Planted) -> Self {
+    pub(crate) fn new(seed: u64, planted: Planted) -> Self {
         Self {
             disk: SimDisk::new(seed, CAPACITY),
             dice: Dice::new(seed.wrapping_mul(31)),
@@ -84,7 +84,7 @@ impl World {
 
     /// One life of the program: start, work, stop at some moment. The error says what was lost,
     /// doubled or changed.
-    pub fn live_and_crash(&mut self) -> Result<(), String> {
+    pub(crate) fn live_and_crash(&mut self) -> Result<(), String> {
         self.disk.set_faults(Faults::default());
         self.disk.set_capacity(CAPACITY);
         if self.dice.one_in(4) {
@@ -100,6 +100,9 @@ impl World {
         }
         let (mut core, report) = self.open()?;
         self.check(&core, &report)?;
+        if self.dice.one_in(8) {
+            core = self.drain(core)?;
+        }
         let fuse = self.dice.below(90) + 1;
         let quiet = self.dice.one_in(2);
         if !quiet {
@@ -121,6 +124,27 @@ impl World {
         let power_cut = self.dice.below(3) < 2;
         self.disk.restart(power_cut);
         Ok(())
+    }
+
+    /// A calm hour: everything is sealed, delivered, settled and deleted, and the program is
+    /// stopped and started in between. Nothing of the past is left but the small files.
+    fn drain(&mut self, mut core: Core) -> Result<Core, String> {
+        drop(core.seal(self.now, true));
+        let shared = core.shared();
+        for _ in 0..1_000 {
+            self.deliver(&shared)?;
+            self.settle(&shared);
+            let at = |dataset| shared.cursors().get(SINK, dataset);
+            if DATASETS.into_iter().all(|d| at(d) >= shared.last_sealed(d)) {
+                break;
+            }
+        }
+        drop(core.close(self.now));
+        drop(core);
+        let (mut core, _) = self.open()?;
+        core.truncate();
+        drop(core);
+        Ok(self.open()?.0)
     }
 
     fn open(&mut self) -> Result<(Core, OpenReport), String> {

@@ -1,0 +1,145 @@
+//! Logs that released versions wrote are read for ever.
+//!
+//! `testdata/wal/v1` was written by the first layout: a segment with three frames of rows
+//! (numbers 0 to 8 in two datasets), their seals, and a sink's cursor. It is copied before it is opened, since
+//! opening begins a run. `WEIR_WRITE_FIXTURE=<folder>` writes one of the present layout there.
+
+#![cfg(test)]
+
+mod rows;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rows::{entry, numbers};
+use weir_ingest::log::{Core, LogConfig, Route};
+use weir_ingest::wal::{self, Disk};
+use weir_model::clock::FixedClock;
+use weir_model::{Dataset, TenantId};
+
+const WRITTEN_AT_US: i64 = 1_795_000_000_000_000;
+const DATASETS: [Dataset; 2] = [Dataset::RejectedEvents, Dataset::OcsfEvents];
+
+fn open(dir: &Path) -> (Core, usize) {
+    let config = LogConfig {
+        segment_bytes: 4096,
+        reserve_bytes: 0,
+        ..LogConfig::default()
+    };
+    let clock = Arc::new(FixedClock::at(WRITTEN_AT_US));
+    let (core, report, requests) = Core::open(Arc::new(Disk::new(dir)), config, clock).unwrap();
+    assert!(report.lost.is_empty() && report.quarantined.is_empty());
+    assert!(
+        requests
+            .iter()
+            .all(|r| r.route == Route::Ocsf && r.digest == Some([3; 16]))
+    );
+    assert!(
+        requests
+            .iter()
+            .all(|r| r.tenant == TenantId::local() && !r.answer.is_empty())
+    );
+    (core, requests.len())
+}
+
+/// Three frames; the first batch of each dataset is sealed after two of them.
+fn write(dir: &Path) {
+    let (mut core, _) = open(dir);
+    for i in 0..3_i64 {
+        let these: Vec<i64> = (i * 3..i * 3 + 3).collect();
+        let parts = DATASETS.map(|d| (d, rows::rows(d, &these)));
+        core.commit(&[entry(parts.to_vec())], Duration::ZERO)
+            .pop()
+            .unwrap()
+            .unwrap();
+        if i == 1 {
+            core.seal(Duration::ZERO, true).unwrap();
+            core.shared()
+                .cursors()
+                .advance("lake", DATASETS[0], 1)
+                .unwrap();
+        }
+    }
+    core.close(Duration::ZERO).unwrap();
+}
+
+/// What a log written by [`write`] must say.
+fn assert_reads(dir: &Path) {
+    let report = wal::check(dir).unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.rows, report.requests), (18, 3));
+    let (core, requests) = open(dir);
+    assert_eq!(requests, 3);
+    let shared = core.shared();
+    for dataset in DATASETS {
+        let batches = shared.take(dataset, 0, usize::MAX, usize::MAX).unwrap();
+        let rows: Vec<Vec<i64>> = batches.iter().map(|b| numbers(dataset, b.rows())).collect();
+        assert_eq!(rows, [(0..6).collect::<Vec<_>>(), (6..9).collect()]);
+    }
+    assert_eq!(shared.cursors().get("lake", DATASETS[0]), 1);
+    let accepted: u64 = shared
+        .status()
+        .datasets
+        .iter()
+        .map(|d| d.accepted_rows)
+        .sum();
+    assert_eq!(accepted, 18);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        let target = to.join(file.file_name());
+        if file.file_type().unwrap().is_dir() {
+            copy(&file.path(), &target);
+        } else {
+            std::fs::copy(file.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_log_of_layout_1_reads_as_it_was_written() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/wal/v1");
+    let dir = tempfile::tempdir().unwrap();
+    copy(&fixture, dir.path());
+    assert_reads(dir.path());
+}
+
+#[test]
+fn what_is_written_today_reads_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path());
+    assert_reads(dir.path());
+    if let Some(target) = std::env::var_os("WEIR_WRITE_FIXTURE") {
+        let fresh = tempfile::tempdir().unwrap();
+        write(fresh.path());
+        copy(fresh.path(), Path::new(&target));
+    }
+}
+
+#[test]
+fn a_log_of_a_newer_layout_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path());
+    let segment = dir.path().join("wal/0000000000000001.wal");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[8] = 2;
+    let crc = crc32c::crc32c(&bytes[..124]);
+    bytes[124..128].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(&segment, &bytes).unwrap();
+    assert!(matches!(
+        wal::check(dir.path()),
+        Err(wal::WalError::Newer { version: 2, .. })
+    ));
+    let config = LogConfig::default();
+    let opened = Core::open(
+        Arc::new(Disk::new(dir.path())),
+        config,
+        Arc::new(FixedClock::at(1)),
+    );
+    assert!(opened.is_err());
+    assert_eq!(std::fs::read(&segment).unwrap(), bytes);
+}
