@@ -246,6 +246,8 @@ async fn a_full_budget_refuses_and_recovers_by_itself_when_the_sink_catches_up()
         segment_bytes: 8192,
         budget_bytes: 3 * 8192,
         retry_after: Duration::from_millis(10),
+        // The grace must not stand in the way of new rows.
+        retain: Duration::from_secs(600),
         ..config()
     };
     let log = open(dir.path(), tight);

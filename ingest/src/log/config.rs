@@ -17,7 +17,8 @@ pub struct LogConfig {
     pub frame_bytes_max: usize,
     /// How many requests may wait for the writer; more wait outside in `append`.
     pub queue_requests_max: usize,
-    /// Above this size on disk the log takes nothing more: the caller answers 503.
+    /// Above this size of its segments the log takes nothing more: the caller answers 503. A spare
+    /// segment and the reserve come on top.
     pub budget_bytes: u64,
     /// The size of the reserve file, which is given up when the disk is full so that cursors and
     /// seals can still be written.
@@ -29,7 +30,8 @@ pub struct LogConfig {
     /// A batch is sealed when its first row is this old.
     pub batch_age: Duration,
     /// How long frames stay after every required sink has settled them: sinks acknowledge before
-    /// their own disk does.
+    /// their own disk does. Above three quarters of the budget nothing stays that is settled: to
+    /// refuse requests for the sake of a grace would be worse.
     pub retain: Duration,
     /// Recent rows beyond this many bytes are dropped from memory and read from the segments.
     pub recent_bytes_max: usize,

@@ -52,6 +52,8 @@ pub struct Core {
     pub(crate) incarnation: u128,
     /// The disk was full: nothing is tried before this.
     pub(crate) full_until: Option<Duration>,
+    /// Seals could not be written: nothing but a request makes them tried again before this.
+    pub(crate) seal_after: Option<Duration>,
     /// What an earlier run left and the next new segment makes void.
     pub(crate) tidy: Vec<Tidy>,
     pub(crate) _hold: Box<dyn Hold>,
@@ -99,7 +101,12 @@ impl Core {
         if self.plan_seals(now, &[], all).is_empty() {
             return Ok(());
         }
-        self.commit_group(&[], now, all).map(|_| ())
+        let sealed = self.commit_group(&[], now, all);
+        self.seal_after = match sealed {
+            Ok(_) => None,
+            Err(_) => Some(now.saturating_add(self.config().retry_after)),
+        };
+        sealed.map(|_| ())
     }
 
     /// When something is to be done though nobody asks.
@@ -112,7 +119,7 @@ impl Core {
             .min();
         let owed = (!self.owed.is_empty()).then_some(Duration::ZERO);
         let due = seals.into_iter().chain(owed).min()?;
-        Some(self.full_until.map_or(due, |until| due.max(until)))
+        Some(self.seal_after.map_or(due, |after| due.max(after)))
     }
 
     fn commit_group(

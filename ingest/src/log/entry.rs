@@ -59,8 +59,9 @@ pub struct Committed {
     pub committed_at_us: i64,
 }
 
-/// The request was not taken. After any of these but [`AppendError::Broken`] and
-/// [`AppendError::Closed`] it is certain that nothing of it will ever be delivered.
+/// The request was not taken. It is certain that nothing of it will ever be delivered, except after
+/// [`AppendError::Broken`] and [`AppendError::Closed`], and after [`AppendError::Refused`] where the
+/// process ends before the next frame.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {

@@ -267,6 +267,19 @@ fn check(entry: &Entry) -> Result<usize, AppendError> {
     Ok(bytes)
 }
 
+/// Whatever ends the writer, nobody waits for it any more; where that is a bug in it, the program
+/// must exit as after a failed sync.
+struct End(Arc<Queue>, Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.1.broken.send_replace(true);
+        }
+        self.0.end();
+    }
+}
+
 /// The writer thread.
 struct Writer {
     core: Core,
@@ -276,6 +289,7 @@ struct Writer {
 
 impl Writer {
     fn run(mut self) -> Result<(), AppendError> {
+        let _end = End(Arc::clone(&self.queue), self.core.shared());
         let started = Instant::now();
         let shared = self.core.shared();
         let mut moved = shared.cursors.moved();

@@ -374,6 +374,7 @@ fn assemble(
         next_batch: BTreeMap::new(),
         incarnation,
         full_until: None,
+        seal_after: None,
         tidy: Vec::new(),
         _hold: hold,
     })

@@ -59,7 +59,14 @@ impl Core {
     /// The oldest segments that every required sink has settled, out of grace and not pinned.
     fn settled_segments(&self, state: &State, settled: &BTreeMap<Dataset, i64>) -> Vec<u64> {
         let active = self.writer.active_segment();
-        let grace_us = i64::try_from(self.config().retain.as_micros()).unwrap_or(i64::MAX);
+        let budget = self.config().budget_bytes;
+        let pressed = state.segment_bytes() > budget / 4 * 3;
+        let grace = if pressed {
+            Duration::ZERO
+        } else {
+            self.config().retain
+        };
+        let grace_us = i64::try_from(grace.as_micros()).unwrap_or(i64::MAX);
         let kept_from = self.clock.now_us().saturating_sub(grace_us);
         let free = |id: u64, segment: &Segment| {
             let done = |(dataset, number): (&Dataset, &i64)| {
