@@ -8,7 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use serde_json::{Value, json};
 use weir_lake::Partition;
-use weir_model::{Dataset, TenantId};
+use weir_model::{Batch, Dataset, TenantId};
 use weir_queries::{Answer, QueryLimits};
 
 use crate::fixture::{Site, run, spans};
@@ -43,25 +43,45 @@ fn counted(from: i64, count: i64) -> arrow_array::RecordBatch {
     spans(&objects)
 }
 
+/// A fault that the readers must notice; else they would notice nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Planted {
+    Nothing,
+    /// Rows are let go of before the lake has them.
+    Gap,
+    /// Rows say that they belong to a later batch than they do.
+    Double,
+}
+
+/// What readers and the writer share.
+struct Shared {
+    site: Site,
+    /// How many rows are accepted.
+    accepted: AtomicI64,
+    done: AtomicBool,
+}
+
 /// Accepts rows and moves them on, in an order that is different each time.
-async fn write(site: Arc<Site>, acknowledged: Arc<AtomicI64>, until: Instant) {
+async fn write(shared: Arc<Shared>, planted: Planted, until: Instant) {
+    let site = &shared.site;
     let mut choices = Choices(0x9e37_79b9_7f4a_7c15);
     let mut next = 0_i64;
-    let mut waiting = Vec::new();
+    let mut waiting: Vec<Batch> = Vec::new();
     let mut committed = 0;
-    while Instant::now() < until {
+    while Instant::now() < until && !shared.done.load(Ordering::SeqCst) {
         match choices.below(10) {
             0..=4 => {
                 let count = 1 + i64::try_from(choices.below(40)).unwrap();
                 site.recent.accept(Dataset::Spans, &counted(next, count));
                 next += count;
-                acknowledged.store(next, Ordering::SeqCst);
+                shared.accepted.store(next, Ordering::SeqCst);
             }
             5..=6 => waiting.extend(site.recent.seal(Dataset::Spans)),
             7..=8 => {
-                if let Some(last) = waiting.last() {
-                    let last: &weir_model::Batch = last;
-                    let number = last.id().number;
+                if let Some(number) = waiting.last().map(|b| b.id().number) {
+                    if planted == Planted::Gap {
+                        site.recent.let_go(Dataset::Spans, number);
+                    }
                     site.lake.append(Dataset::Spans, &waiting).await.unwrap();
                     waiting.clear();
                     committed = number;
@@ -75,65 +95,82 @@ async fn write(site: Arc<Site>, acknowledged: Arc<AtomicI64>, until: Instant) {
         }
         tokio::task::yield_now().await;
     }
+    shared.done.store(true, Ordering::SeqCst);
 }
 
 /// Asks again and again; each answer must hold the rows 0, 1, 2, ... without a gap, each once, and
-/// at least those that were accepted before it was asked.
-async fn read(site: Arc<Site>, acknowledged: Arc<AtomicI64>, done: Arc<AtomicBool>) -> usize {
+/// at least those that were accepted before it was asked. Gives how often it asked, or what was
+/// wrong.
+async fn read(shared: Arc<Shared>) -> Result<usize, String> {
     let tenant = TenantId::new("acme").unwrap();
-    let sql = "SELECT count(*), count(DISTINCT span_id), coalesce(max(duration_nanos) + 1, 0), \
-               (SELECT count(*) FROM spans a JOIN spans b ON a.span_id = b.span_id) AS joined FROM spans";
-    let plain = "SELECT count(*), count(DISTINCT span_id), \
-                 coalesce(max(duration_nanos) + 1, 0) FROM spans";
+    let plain = "SELECT count(*), count(DISTINCT span_id), coalesce(max(duration_nanos) + 1, 0)";
+    let joined = "(SELECT count(*) FROM spans a JOIN spans b ON a.span_id = b.span_id) AS joined";
     let mut asked = 0;
     let mut seen = 0;
-    while !done.load(Ordering::SeqCst) {
-        let before = acknowledged.load(Ordering::SeqCst);
-        let sql = if asked % 4 == 0 { sql } else { plain };
+    while !shared.done.load(Ordering::SeqCst) {
+        let before = shared.accepted.load(Ordering::SeqCst);
+        let sql = match asked % 4 {
+            0 => format!("{plain}, {joined} FROM spans"),
+            _ => format!("{plain} FROM spans"),
+        };
         let limits = QueryLimits::default();
-        let answer = site.engine.query(&tenant, sql, &limits);
-        let found = numbers(&answer.await.unwrap());
+        let answer = shared.site.engine.query(&tenant, &sql, &limits).await;
+        let found = numbers(&answer.unwrap());
         let count = found[0];
-        assert!(
-            found.iter().all(|n| *n == count),
-            "gap or double: {found:?}"
-        );
-        assert!(
-            count >= before,
-            "{count} rows, but {before} were accepted before"
-        );
-        assert!(count >= seen, "rows went away: {seen}, then {count}");
+        let whole = found.iter().all(|n| *n == count);
+        if !whole || count < before || count < seen {
+            shared.done.store(true, Ordering::SeqCst);
+            return Err(format!("{found:?} after {before} accepted and {seen} seen"));
+        }
         seen = count;
         asked += 1;
     }
-    asked
+    Ok(asked)
+}
+
+/// Lets readers and a writer at the same table for a while.
+async fn hammer(planted: Planted, time: Duration) -> Result<(usize, Arc<Shared>), String> {
+    let site = Site::new(Partition::DateAndTenant).await;
+    site.recent.misnumber(i64::from(planted == Planted::Double));
+    let shared = Arc::new(Shared {
+        site,
+        accepted: AtomicI64::new(0),
+        done: AtomicBool::new(false),
+    });
+    let readers: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(read(Arc::clone(&shared))))
+        .collect();
+    let until = Instant::now() + time;
+    let writer = tokio::spawn(write(Arc::clone(&shared), planted, until));
+    writer.await.unwrap();
+    let mut asked = 0;
+    for reader in readers {
+        asked += reader.await.unwrap()?;
+    }
+    Ok((asked, shared))
 }
 
 #[test]
 fn readers_see_each_accepted_row_once_while_rows_move_to_the_lake() {
     run(async {
-        let site = Arc::new(Site::new(Partition::DateAndTenant).await);
-        let acknowledged = Arc::new(AtomicI64::new(0));
-        let done = Arc::new(AtomicBool::new(false));
-        let until = Instant::now() + Duration::from_secs(6);
-        let readers: Vec<_> = (0..3)
-            .map(|_| {
-                let (site, seen) = (Arc::clone(&site), Arc::clone(&acknowledged));
-                tokio::spawn(read(site, seen, Arc::clone(&done)))
-            })
-            .collect();
-        let writer = tokio::spawn(write(Arc::clone(&site), Arc::clone(&acknowledged), until));
-        writer.await.unwrap();
-        done.store(true, Ordering::SeqCst);
-        let mut asked = 0;
-        for reader in readers {
-            asked += reader.await.unwrap();
-        }
-        let version = site.lake.snapshot(Dataset::Spans).await.unwrap().version();
-        let rows = acknowledged.load(Ordering::SeqCst);
-        println!("{asked} answers over {rows} rows and version {version:?} were whole");
+        let hammered = hammer(Planted::Nothing, Duration::from_secs(6)).await;
+        let (asked, shared) = hammered.unwrap_or_else(|wrong| panic!("gap or double: {wrong}"));
+        let snapshot = shared.site.lake.snapshot(Dataset::Spans).await.unwrap();
+        let version = snapshot.version().unwrap_or(0);
+        let rows = shared.accepted.load(Ordering::SeqCst);
+        println!("{asked} answers over {rows} rows and {version} commits were whole");
         assert!(asked >= 10, "too few answers to say anything: {asked}");
-        assert!(version.unwrap_or(0) >= 5, "too few commits to say anything");
+        assert!(version >= 5, "too few commits to say anything: {version}");
+    });
+}
+
+#[test]
+fn readers_notice_a_planted_gap_and_a_planted_double() {
+    run(async {
+        for planted in [Planted::Gap, Planted::Double] {
+            let hammered = hammer(planted, Duration::from_secs(20)).await;
+            assert!(hammered.is_err(), "{planted:?} was not noticed");
+        }
     });
 }
 

@@ -1,7 +1,7 @@
 //! A node without a log: rows are accepted, sealed, committed to a real lake and let go of by
 //! hand, in any order that a node may show.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,11 +21,12 @@ struct Block {
     rows: RecordBatch,
     reads: Arc<AtomicU64>,
     broken: Arc<AtomicBool>,
+    misnumbered: Arc<AtomicI64>,
 }
 
 impl RecentBlock for Block {
     fn batch(&self) -> i64 {
-        self.number
+        self.number + self.misnumbered.load(Ordering::Relaxed)
     }
 
     fn rows(&self) -> usize {
@@ -55,6 +56,7 @@ pub(crate) struct HeldRows {
     held: Mutex<Held>,
     reads: Arc<AtomicU64>,
     broken: Arc<AtomicBool>,
+    misnumbered: Arc<AtomicI64>,
 }
 
 impl HeldRows {
@@ -64,6 +66,7 @@ impl HeldRows {
             held: Mutex::default(),
             reads: Arc::default(),
             broken: Arc::default(),
+            misnumbered: Arc::default(),
         }
     }
 
@@ -85,6 +88,7 @@ impl HeldRows {
             rows: self.numbered(dataset, accepted, number, i32::try_from(before).unwrap()),
             reads: Arc::clone(&self.reads),
             broken: Arc::clone(&self.broken),
+            misnumbered: Arc::clone(&self.misnumbered),
         };
         held.blocks.push((dataset, Arc::new(block)));
     }
@@ -130,6 +134,11 @@ impl HeldRows {
         let mut held = self.held.lock().unwrap();
         held.blocks
             .retain(|(d, b)| *d != dataset || b.number > up_to);
+    }
+
+    /// From now on blocks give a batch number that is wrong by so much.
+    pub(crate) fn misnumber(&self, by: i64) {
+        self.misnumbered.store(by, Ordering::Relaxed);
     }
 
     /// From now on no block can be read.
