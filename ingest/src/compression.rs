@@ -85,9 +85,7 @@ pub fn decompress(
         Coding::Deflate if is_zlib(&body) => {
             read_capped(ZlibDecoder::new(body.as_ref()), body.len(), limit_bytes)
         }
-        Coding::Deflate => {
-            read_capped(DeflateDecoder::new(body.as_ref()), body.len(), limit_bytes)
-        }
+        Coding::Deflate => read_capped(DeflateDecoder::new(body.as_ref()), body.len(), limit_bytes),
         Coding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(body.as_ref())
                 .map_err(DecompressError::Corrupt)?;

@@ -103,6 +103,8 @@ fn run_tests(
         }
         if let Some(azurite) = &azurite {
             command.env("WEIR_TEST_AZURITE_ENDPOINT", azurite.url());
+            // The one place where object_store looks for an emulator that is not on port 10000.
+            command.env("AZURITE_BLOB_STORAGE_URL", azurite.url());
         }
         if let Some(python) = python {
             command.env("WEIR_TEST_PYTHON", python.join("python"));

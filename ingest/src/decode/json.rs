@@ -14,31 +14,38 @@ pub(super) fn without_mark(body: &[u8]) -> &[u8] {
 /// strings do not count. What is no JSON gets some answer, and fails later.
 pub(super) fn is_deeper_than(body: &[u8], max: usize) -> bool {
     let mut depth = 0_usize;
-    let mut in_string = false;
-    let mut escaped = false;
-    for byte in body {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => in_string = true,
+    let mut rest = body;
+    while let Some((byte, tail)) = rest.split_first() {
+        rest = match byte {
+            b'"' => after_string(tail),
             b'{' | b'[' => {
                 depth += 1;
                 if depth > max {
                     return true;
                 }
+                tail
             }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                tail
+            }
+            _ => tail,
+        };
     }
     false
+}
+
+/// What follows a string whose first quote has been read.
+fn after_string(mut rest: &[u8]) -> &[u8] {
+    while let Some(place) = memchr::memchr2(b'"', b'\\', rest) {
+        let is_end = rest.get(place) == Some(&b'"');
+        let skip = if is_end { 1 } else { 2 };
+        rest = rest.get(place + skip..).unwrap_or_default();
+        if is_end {
+            return rest;
+        }
+    }
+    &[]
 }
 
 /// What a failed parse means; `what` says what was expected of the shape.

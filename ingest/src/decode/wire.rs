@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field, or none at the end of the message.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, WireError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The key of a field: its number and its wire type.
-    #[inline]
+    #[inline(always)]
     fn key(&mut self) -> Result<(u32, u64), WireError> {
         let at = address(self.rest);
         let key = self.varint()?;
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, WireError> {
         match self.rest.split_first() {
             Some((byte, rest)) if *byte < 0x80 => {
@@ -109,6 +109,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, WireError> {
         let at = address(self.rest);
         let mut value = 0_u64;
@@ -127,7 +128,7 @@ impl<'a> Reader<'a> {
         Err(error("a varint that does not end", at))
     }
 
-    #[inline]
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         match self.rest.split_first_chunk::<N>() {
             Some((bytes, rest)) => {
@@ -138,7 +139,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn delimited(&mut self) -> Result<&'a [u8], WireError> {
         let at = address(self.rest);
         let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
@@ -248,6 +249,19 @@ pub(super) fn merge<'a>(before: Option<Cow<'a, [u8]>>, more: &'a [u8]) -> Cow<'a
             both.extend_from_slice(more);
             Cow::Owned(both)
         }
+    }
+}
+
+/// Splits a short text, bytes or message field off the front of a message, where it has the key
+/// `key` and a length below 128, which is how nearly all parts of an attribute look; none
+/// where it does not, and the general reader has to look.
+#[inline(always)]
+pub(super) fn split_short(message: &[u8], key: u8) -> Option<(&[u8], &[u8])> {
+    match message {
+        [first, length, rest @ ..] if *first == key && *length < 0x80 => {
+            rest.split_at_checked(usize::from(*length))
+        }
+        _ => None,
     }
 }
 

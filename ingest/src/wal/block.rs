@@ -2,14 +2,14 @@
 //!
 //! A spans table has well over a hundred columns, most of them NULL in all rows, and Arrow's own
 //! IPC compression starts its codec anew for each of some 300 buffers. So a block leaves out the
-//! columns without a value, writes the IPC messages of the others uncompressed, without their
-//! schema (the frame names its version), and compresses the whole once.
+//! columns without a value, writes the IPC messages of the others without their schema (the frame
+//! names its version), and compresses each message whole.
 //!
 //! ```text
-//! block   = LZ4(message*)
-//! message = rows u32 | columns u16 | bitmap bytes u16 | metadata bytes u32 | body bytes u32
-//!           | bitmap of the columns that are present | pad to 64 | metadata | pad to 64
-//!           | body | pad to 64
+//! block   = message*
+//! message = rows u32 | columns u16 | bitmap bytes u16
+//!           | metadata bytes u32, stored u32 | body bytes u32, stored u32
+//!           | bitmap of the columns that are present | LZ4(metadata) | LZ4(body)
 //! ```
 //! Metadata and body are those of an Arrow IPC record batch (format V5) of the present columns.
 
@@ -27,17 +27,13 @@ use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
 use parking_lot::Mutex;
 use weir_model::Dataset;
 
-use super::bytes::{Fields, Malformed, pad, size32};
+use super::bytes::{Fields, Malformed, size32};
 
-/// IPC buffers and our own parts begin at multiples of this, so that reading back copies nothing.
-const ALIGN: usize = 64;
-/// The fixed part of a message.
-const MESSAGE_HEAD_BYTES: usize = 16;
 /// The columns that every accepted schema ends with: `part_date`, `received_at`.
 const TAIL_COLUMNS: usize = 2;
 /// Requests with fewer rows are put together with their neighbours, so that many small ones share
 /// the fixed cost of a message; larger ones are not worth the copy.
-const GATHER_ROWS: usize = 1024;
+const GATHER_ROWS: usize = 256;
 
 /// Why a block could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +143,7 @@ pub(crate) fn memory_bytes(rows: &RecordBatch) -> usize {
 /// Makes blocks; it keeps its buffers between calls.
 #[derive(Debug, Default)]
 pub(crate) struct BlockEncoder {
-    raw: Vec<u8>,
+    packed: Vec<u8>,
     context: IpcWriteContext,
 }
 
@@ -165,23 +161,19 @@ impl BlockEncoder {
         parts: &[RecordBatch],
         out: &mut Vec<u8>,
     ) -> Result<BlockSize, ArrowError> {
-        self.raw.clear();
-        for part in parts {
-            self.message(part)?;
-        }
         let start = out.len();
-        out.resize(start + get_maximum_output_size(self.raw.len()), 0);
-        let place = out.get_mut(start..).unwrap_or_default();
-        let stored = compress_into(&self.raw, place)
-            .map_err(|e| ArrowError::IpcError(format!("lz4: {e}")))?;
-        out.truncate(start + stored);
+        let mut raw = 0;
+        for part in parts {
+            raw += self.message(part, out)?;
+        }
         Ok(BlockSize {
-            stored_bytes: size32(stored),
-            raw_bytes: size32(self.raw.len()),
+            stored_bytes: size32(out.len() - start),
+            raw_bytes: size32(raw),
         })
     }
 
-    fn message(&mut self, rows: &RecordBatch) -> Result<(), ArrowError> {
+    /// Appends one message; gives its length before compression.
+    fn message(&mut self, rows: &RecordBatch, out: &mut Vec<u8>) -> Result<usize, ArrowError> {
         let mut bitmap = vec![0_u8; rows.num_columns().div_ceil(8)];
         let mut present = Vec::with_capacity(rows.num_columns());
         for (i, column) in rows.columns().iter().enumerate() {
@@ -201,59 +193,84 @@ impl BlockEncoder {
             &options,
             &mut self.context,
         )?;
-        let raw = &mut self.raw;
-        raw.extend_from_slice(&size32(rows.num_rows()).to_le_bytes());
+        out.extend_from_slice(&size32(rows.num_rows()).to_le_bytes());
         let columns = u16::try_from(rows.num_columns()).unwrap_or(u16::MAX);
-        raw.extend_from_slice(&columns.to_le_bytes());
+        out.extend_from_slice(&columns.to_le_bytes());
         let bitmap_bytes = u16::try_from(bitmap.len()).unwrap_or(u16::MAX);
-        raw.extend_from_slice(&bitmap_bytes.to_le_bytes());
-        raw.extend_from_slice(&size32(message.ipc_message.len()).to_le_bytes());
-        raw.extend_from_slice(&size32(message.arrow_data.len()).to_le_bytes());
-        raw.extend_from_slice(&bitmap);
-        pad(raw, ALIGN);
-        raw.extend_from_slice(&message.ipc_message);
-        pad(raw, ALIGN);
-        raw.extend_from_slice(&message.arrow_data);
-        pad(raw, ALIGN);
-        Ok(())
+        out.extend_from_slice(&bitmap_bytes.to_le_bytes());
+        let sizes = out.len();
+        out.extend_from_slice(&[0; 16]);
+        out.extend_from_slice(&bitmap);
+        for (place, raw) in [
+            (sizes, &message.ipc_message),
+            (sizes + 8, &message.arrow_data),
+        ] {
+            let stored = self.pack(raw, out)?;
+            let [a, b, c, d] = size32(raw.len()).to_le_bytes();
+            let [e, f, g, h] = size32(stored).to_le_bytes();
+            if let Some(field) = out.get_mut(place..place + 8) {
+                field.copy_from_slice(&[a, b, c, d, e, f, g, h]);
+            }
+        }
+        Ok(message.ipc_message.len() + message.arrow_data.len())
+    }
+
+    /// Appends `raw` compressed; the room for it is kept between calls, since filling it with
+    /// zeros each time would cost as much as a copy.
+    fn pack(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<usize, ArrowError> {
+        let room = get_maximum_output_size(raw.len());
+        if self.packed.len() < room {
+            self.packed.resize(room, 0);
+        }
+        let stored = compress_into(raw, &mut self.packed)
+            .map_err(|e| ArrowError::IpcError(format!("lz4: {e}")))?;
+        out.extend_from_slice(self.packed.get(..stored).unwrap_or_default());
+        Ok(stored)
     }
 }
 
 /// Reads a block back: the same rows in the same order, perhaps in more pieces than they came in.
+/// `raw_bytes` bounds the memory that this takes.
 pub(crate) fn decode(
     dataset: Dataset,
     stored: &[u8],
     raw_bytes: u32,
 ) -> Result<Vec<RecordBatch>, BlockError> {
-    let raw_bytes = usize::try_from(raw_bytes).map_err(|_| Malformed("too large"))?;
-    let mut raw = MutableBuffer::from_len_zeroed(raw_bytes);
-    let read = decompress_into(stored, raw.as_slice_mut()).map_err(|_| Malformed("not LZ4"))?;
-    if read != raw_bytes {
-        return Err(Malformed("it decompresses to another length").into());
-    }
-    let raw = Buffer::from(raw);
     let schema = dataset.accepted_schema();
-    let mut at = 0;
+    let mut budget = usize::try_from(raw_bytes).map_err(|_| Malformed("too large"))?;
+    let mut fields = Fields(stored);
     let mut out = Vec::new();
-    while at < raw.len() {
-        let (rows, next) = decode_message(&schema, &raw, at)?;
-        out.push(rows);
-        at = next;
+    while !fields.0.is_empty() {
+        out.push(decode_message(&schema, &mut fields, &mut budget)?);
+    }
+    if budget != 0 {
+        return Err(Malformed("it decompresses to another length").into());
     }
     Ok(out)
 }
 
+fn unpack(stored: &[u8], raw_bytes: usize, budget: &mut usize) -> Result<Buffer, Malformed> {
+    *budget = budget
+        .checked_sub(raw_bytes)
+        .ok_or(Malformed("it decompresses to another length"))?;
+    // Aligned as Arrow wants it, so that columns are read without a copy.
+    let mut raw = MutableBuffer::from_len_zeroed(raw_bytes);
+    match decompress_into(stored, raw.as_slice_mut()) {
+        Ok(read) if read == raw_bytes => Ok(raw.into()),
+        Ok(_) | Err(_) => Err(Malformed("not LZ4")),
+    }
+}
+
 fn decode_message(
     schema: &SchemaRef,
-    raw: &Buffer,
-    at: usize,
-) -> Result<(RecordBatch, usize), BlockError> {
-    let mut fields = Fields(raw.get(at..).unwrap_or_default());
+    fields: &mut Fields<'_>,
+    budget: &mut usize,
+) -> Result<RecordBatch, BlockError> {
     let rows = fields.size()?;
     let columns = usize::from(fields.u16()?);
     let bitmap_bytes = usize::from(fields.u16()?);
-    let metadata_bytes = fields.size()?;
-    let body_bytes = fields.size()?;
+    let (metadata_bytes, metadata_stored) = (fields.size()?, fields.size()?);
+    let (body_bytes, body_stored) = (fields.size()?, fields.size()?);
     let bitmap = fields.take(bitmap_bytes)?;
     let fields_now = schema.fields().len();
     if columns > fields_now || columns < TAIL_COLUMNS || bitmap_bytes != columns.div_ceil(8) {
@@ -273,21 +290,13 @@ fn decode_message(
         .filter(|i| bitmap.get(i / 8).is_some_and(|b| b & (1 << (i % 8)) != 0))
         .map(place)
         .collect();
-    let metadata_at = (at + MESSAGE_HEAD_BYTES + bitmap_bytes).next_multiple_of(ALIGN);
-    let body_at = (metadata_at + metadata_bytes).next_multiple_of(ALIGN);
-    let end = body_at + body_bytes;
-    let metadata = raw
-        .get(metadata_at..metadata_at + metadata_bytes)
-        .ok_or(Malformed("metadata beyond the end"))?;
-    if end > raw.len() {
-        return Err(Malformed("a body beyond the end").into());
-    }
-    let body = raw.slice_with_length(body_at, body_bytes);
-    let kept = read_ipc(Arc::new(schema.project(&present)?), metadata, &body)?;
+    let metadata = unpack(fields.take(metadata_stored)?, metadata_bytes, budget)?;
+    let body = unpack(fields.take(body_stored)?, body_bytes, budget)?;
+    let kept = read_ipc(Arc::new(schema.project(&present)?), &metadata, &body)?;
     if kept.num_rows() != rows {
         return Err(Malformed("another number of rows").into());
     }
-    Ok((widen(schema, &present, &kept)?, end.next_multiple_of(ALIGN)))
+    Ok(widen(schema, &present, &kept)?)
 }
 
 fn read_ipc(

@@ -124,7 +124,7 @@ pub(super) const COLUMNS: &[Column] = &[
     may(
         "content_key",
         Text,
-        "BLAKE3 of what was sent of this span, 32 hex digits: tells a resend from a conflict",
+        "Hash of what was sent of this span, 32 hex digits: tells a resend from a conflict",
     ),
     // Canonical, from every known convention.
     may("dialect", Text, "The convention that the span follows"),

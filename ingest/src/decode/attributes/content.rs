@@ -5,7 +5,16 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::decode::wire::{Reader, WireError, merge};
+use crate::decode::wire::{Reader, WireError, merge, split_short};
+
+/// The key of a `KeyValue`'s key.
+const KEY: u8 = 1 << 3 | 2;
+
+/// The key of a `KeyValue`'s value.
+const VALUE: u8 = 2 << 3 | 2;
+
+/// The key of an `AnyValue`'s text.
+const TEXT: u8 = 1 << 3 | 2;
 
 /// Why an attribute cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +57,22 @@ pub(in crate::decode) enum Content<'a> {
 
 impl<'a> KeyValue<'a> {
     /// Reads a `KeyValue`.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn read(message: &'a [u8]) -> Result<Self, WireError> {
+        if let Some((key, rest)) = split_short(message, KEY)
+            && let Some((value, [])) = split_short(rest, VALUE)
+        {
+            let value = match split_short(value, TEXT) {
+                Some((text, [])) => Content::Text(text),
+                Some(_) | None => Content::Unset.fold(value)?,
+            };
+            return Ok(Self { key, value });
+        }
+        Self::read_any(message)
+    }
+
+    /// Reads a `KeyValue` whatever its fields' order and length.
+    fn read_any(message: &'a [u8]) -> Result<Self, WireError> {
         let mut key: &[u8] = &[];
         let mut value = Content::Unset;
         let mut reader = Reader::new(message);
@@ -68,7 +91,6 @@ impl<'a> KeyValue<'a> {
 impl<'a> Content<'a> {
     /// Reads an `AnyValue` over what came before it: the last kind wins, and lists of the same
     /// kind are joined, as for every message that occurs twice.
-    #[inline]
     fn fold(self, message: &'a [u8]) -> Result<Self, WireError> {
         let mut value = self;
         let mut reader = Reader::new(message);

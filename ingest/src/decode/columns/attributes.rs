@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, MapArray, StructArray};
-use arrow_buffer::{NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, FieldRef};
 use weir_model::schema;
 
-use super::{Text, offset};
+use super::{Text, Validity, offset};
 use crate::decode::attributes::{Content, ContentError, KeyValue};
 use crate::decode::{DecodeError, Limits};
 
@@ -34,7 +34,7 @@ struct Map {
     offsets: Vec<i32>,
     keys: Text,
     values: Text,
-    nulls: NullBufferBuilder,
+    nulls: Validity,
 }
 
 impl Map {
@@ -45,14 +45,14 @@ impl Map {
             offsets,
             keys: Text::new(rows * entries, 24),
             values: Text::new(rows * entries, value_bytes),
-            nulls: NullBufferBuilder::new(rows),
+            nulls: Validity::default(),
         }
     }
 
     #[inline]
     fn end_row(&mut self) {
         let end = offset(self.keys.len());
-        self.nulls.append(self.offsets.last() != Some(&end));
+        self.nulls.push(self.offsets.last() != Some(&end));
         self.offsets.push(end);
     }
 
@@ -69,15 +69,15 @@ impl Map {
             out.offsets
                 .extend((1..=*count).map(|row| offset(base + row * entries)));
             if entries == 0 {
-                out.nulls.append_n_nulls(*count);
+                out.nulls.push_many(false, *count);
             } else {
-                out.nulls.append_n_non_nulls(*count);
+                out.nulls.push_many(true, *count);
             }
         }
         out
     }
 
-    fn finish(mut self) -> Result<ArrayRef, DecodeError> {
+    fn finish(self) -> Result<ArrayRef, DecodeError> {
         let (field, ordered) = map_field()?;
         let DataType::Struct(members) = field.data_type() else {
             return Err(DecodeError::Internal);

@@ -7,10 +7,12 @@
 mod attributes;
 mod number;
 mod text;
+mod validity;
 
 pub(super) use attributes::{AttributeColumns, Oddities};
 pub(super) use number::Numbers;
 pub(super) use text::{Text, TextLists, Truths};
+pub(super) use validity::Validity;
 
 use std::sync::Arc;
 

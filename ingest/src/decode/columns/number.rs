@@ -6,16 +6,17 @@ use arrow_array::{
     ArrayRef, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
     TimestampMicrosecondArray,
 };
-use arrow_buffer::{NullBufferBuilder, ScalarBuffer};
+use arrow_buffer::ScalarBuffer;
 use weir_model::schema::MONEY;
 
+use super::Validity;
 use crate::decode::DecodeError;
 
 /// A growing column of numbers, each of which may be NULL.
 #[derive(Debug)]
 pub(in crate::decode) struct Numbers<T> {
     values: Vec<T>,
-    nulls: NullBufferBuilder,
+    nulls: Validity,
 }
 
 impl<T: Copy + Default> Numbers<T> {
@@ -23,7 +24,7 @@ impl<T: Copy + Default> Numbers<T> {
     pub(in crate::decode) fn new(rows: usize) -> Self {
         Self {
             values: Vec::with_capacity(rows),
-            nulls: NullBufferBuilder::new(rows),
+            nulls: Validity::default(),
         }
     }
 
@@ -31,14 +32,14 @@ impl<T: Copy + Default> Numbers<T> {
     #[inline]
     pub(in crate::decode) fn push(&mut self, value: T) {
         self.values.push(value);
-        self.nulls.append_non_null();
+        self.nulls.push(true);
     }
 
     /// Adds a row that may be NULL.
     #[inline]
     pub(in crate::decode) fn push_opt(&mut self, value: Option<T>) {
         self.values.push(value.unwrap_or_default());
-        self.nulls.append(value.is_some());
+        self.nulls.push(value.is_some());
     }
 
     /// The column with its `i`th row `counts[i]` times.
@@ -48,15 +49,15 @@ impl<T: Copy + Default> Numbers<T> {
             let valid = self.nulls.is_valid(place);
             out.values.extend(std::iter::repeat_n(*value, *count));
             if valid {
-                out.nulls.append_n_non_nulls(*count);
+                out.nulls.push_many(true, *count);
             } else {
-                out.nulls.append_n_nulls(*count);
+                out.nulls.push_many(false, *count);
             }
         }
         out
     }
 
-    fn parts(mut self) -> (Vec<T>, Option<arrow_buffer::NullBuffer>) {
+    fn parts(self) -> (Vec<T>, Option<arrow_buffer::NullBuffer>) {
         (self.values, self.nulls.finish())
     }
 }

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, ListArray, StringArray};
-use arrow_buffer::{
-    BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer,
-};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field};
 
-use super::offset;
+use super::{Validity, offset};
 use crate::decode::DecodeError;
 
 /// A growing column of text. What is pushed need not be checked: [`Text::finish`] refuses a
@@ -17,7 +15,7 @@ use crate::decode::DecodeError;
 pub(in crate::decode) struct Text {
     offsets: Vec<i32>,
     bytes: Vec<u8>,
-    nulls: NullBufferBuilder,
+    nulls: Validity,
 }
 
 impl Text {
@@ -28,7 +26,7 @@ impl Text {
         Self {
             offsets,
             bytes: Vec::with_capacity(rows * row_bytes),
-            nulls: NullBufferBuilder::new(rows),
+            nulls: Validity::default(),
         }
     }
 
@@ -43,21 +41,21 @@ impl Text {
     }
 
     /// Adds a row.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
         self.end_row();
     }
 
     /// Adds a NULL.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn push_null(&mut self) {
         self.offsets.push(offset(self.bytes.len()));
-        self.nulls.append_null();
+        self.nulls.push(false);
     }
 
     /// Adds a row that may be NULL.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn push_opt(&mut self, value: Option<&[u8]>) {
         match value {
             Some(value) => self.push(value),
@@ -66,19 +64,19 @@ impl Text {
     }
 
     /// Adds a text; the empty one, which is how Protobuf says "none", is NULL.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn push_non_empty(&mut self, value: &[u8]) {
         self.push_opt(Some(value).filter(|value| !value.is_empty()));
     }
 
     /// Adds the digits of `value`.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn push_integer(&mut self, value: i64) {
         self.push(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// Adds bytes as lower-case hex.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn push_hex(&mut self, value: &[u8]) {
         for byte in value {
             let digits = HEX.get(usize::from(*byte)).copied().unwrap_or_default();
@@ -88,20 +86,20 @@ impl Text {
     }
 
     /// The bytes, for a row that is written piece by piece; [`Text::end_row`] closes it.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn open_row(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
     /// Makes a row of all bytes since the row before.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn end_row(&mut self) {
         self.offsets.push(offset(self.bytes.len()));
-        self.nulls.append_non_null();
+        self.nulls.push(true);
     }
 
     /// Where the row that comes next begins.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn next_start(&self) -> usize {
         self.bytes.len()
     }
@@ -131,7 +129,7 @@ impl Text {
             .bytes
             .get(index(*first)..index(*last))
             .unwrap_or_default();
-        let all_valid = (from..to).all(|row| other.nulls.is_valid(row));
+        let all_valid = other.nulls.all_valid() || (from..to).all(|row| other.nulls.is_valid(row));
         let ends = offsets.get(1..).unwrap_or_default();
         self.bytes.reserve(bytes.len() * count);
         self.offsets.reserve(ends.len() * count);
@@ -141,11 +139,11 @@ impl Text {
             self.offsets
                 .extend(ends.iter().map(|end| base.saturating_add(end - first)));
             if !all_valid {
-                (from..to).for_each(|row| self.nulls.append(other.nulls.is_valid(row)));
+                (from..to).for_each(|row| self.nulls.push(other.nulls.is_valid(row)));
             }
         }
         if all_valid {
-            self.nulls.append_n_non_nulls((to - from) * count);
+            self.nulls.push_many(true, (to - from) * count);
         }
     }
 
@@ -168,7 +166,7 @@ impl Text {
             .map(|strings| Arc::new(strings) as ArrayRef)
     }
 
-    pub(super) fn finish_strings(mut self) -> Result<StringArray, DecodeError> {
+    pub(super) fn finish_strings(self) -> Result<StringArray, DecodeError> {
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
         let bytes = Buffer::from_vec(self.bytes);
         StringArray::try_new(offsets, bytes, self.nulls.finish()).map_err(|_| DecodeError::Utf8)
@@ -176,7 +174,7 @@ impl Text {
 }
 
 /// An offset as an index.
-#[inline]
+#[inline(always)]
 fn index(offset: i32) -> usize {
     usize::try_from(offset).unwrap_or(0)
 }
@@ -204,7 +202,7 @@ const fn hex_table() -> [[u8; 2]; 256] {
 pub(in crate::decode) struct TextLists {
     offsets: Vec<i32>,
     items: Text,
-    nulls: NullBufferBuilder,
+    nulls: Validity,
 }
 
 impl TextLists {
@@ -215,21 +213,21 @@ impl TextLists {
         Self {
             offsets,
             items: Text::new(0, 0),
-            nulls: NullBufferBuilder::new(rows),
+            nulls: Validity::default(),
         }
     }
 
     /// The items, to which those of the next row are pushed; [`TextLists::end_row`] closes it.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn items(&mut self) -> &mut Text {
         &mut self.items
     }
 
     /// Makes a row of all items since the row before: NULL where there are none.
-    #[inline]
+    #[inline(always)]
     pub(in crate::decode) fn end_row(&mut self) {
         let end = offset(self.items.len());
-        self.nulls.append(self.offsets.last() != Some(&end));
+        self.nulls.push(self.offsets.last() != Some(&end));
         self.offsets.push(end);
     }
 
@@ -238,7 +236,7 @@ impl TextLists {
     /// # Errors
     ///
     /// [`DecodeError::Utf8`] where an item is not UTF-8.
-    pub(in crate::decode) fn finish(mut self) -> Result<ArrayRef, DecodeError> {
+    pub(in crate::decode) fn finish(self) -> Result<ArrayRef, DecodeError> {
         let field = Arc::new(Field::new("element", DataType::Utf8, true));
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
         ListArray::try_new(field, offsets, self.items.finish()?, self.nulls.finish())
@@ -251,7 +249,7 @@ impl TextLists {
 #[derive(Debug)]
 pub(in crate::decode) struct Truths {
     values: BooleanBufferBuilder,
-    nulls: NullBufferBuilder,
+    nulls: Validity,
 }
 
 impl Truths {
@@ -259,14 +257,14 @@ impl Truths {
     pub(in crate::decode) fn new(rows: usize) -> Self {
         Self {
             values: BooleanBufferBuilder::new(rows),
-            nulls: NullBufferBuilder::new(rows),
+            nulls: Validity::default(),
         }
     }
 
     /// Adds a row that may be NULL.
     pub(in crate::decode) fn push_opt(&mut self, value: Option<bool>) {
         self.values.append(value.unwrap_or_default());
-        self.nulls.append(value.is_some());
+        self.nulls.push(value.is_some());
     }
 
     /// The finished column.

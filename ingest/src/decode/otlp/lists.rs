@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, ListArray, StructArray};
-use arrow_buffer::{NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Fields};
 use weir_model::schema;
 
 use super::rejects::is_zero;
 use super::span::{EventFields, LinkFields};
 use crate::decode::attributes::ContentError;
-use crate::decode::columns::{AttributeColumns, Numbers, Oddities, Text};
+use crate::decode::columns::{AttributeColumns, Numbers, Oddities, Text, Validity};
 use crate::decode::{DecodeError, Limits};
 
 /// The bounds of a list column; a row without items is NULL.
 #[derive(Debug)]
 struct Bounds {
     offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
+    nulls: Validity,
 }
 
 impl Bounds {
@@ -26,18 +26,18 @@ impl Bounds {
         offsets.push(0);
         Self {
             offsets,
-            nulls: NullBufferBuilder::new(rows),
+            nulls: Validity::default(),
         }
     }
 
     #[inline]
     fn end_row(&mut self, items: usize) {
         let end = i32::try_from(items).unwrap_or(i32::MAX);
-        self.nulls.append(self.offsets.last() != Some(&end));
+        self.nulls.push(self.offsets.last() != Some(&end));
         self.offsets.push(end);
     }
 
-    fn finish(mut self, members: Fields, columns: Vec<ArrayRef>) -> Result<ArrayRef, DecodeError> {
+    fn finish(self, members: Fields, columns: Vec<ArrayRef>) -> Result<ArrayRef, DecodeError> {
         let items = StructArray::try_new(members.clone(), columns, None)
             .map_err(|_| DecodeError::Internal)?;
         let field = Arc::new(Field::new("element", DataType::Struct(members), true));

@@ -18,11 +18,13 @@
 //!
 //! # The content key
 //!
-//! BLAKE3 of the span's own bytes as they were sent, keyed by the BLAKE3 of its resource, its
-//! scope and their schema URLs, cut to 128 bits. The same span sent again by the same exporter has
-//! the same key; a span that differs in anything has another. Two encodings of one span (Protobuf
-//! and JSON, or other field orders) may have different keys: the key can prove a resend, it
-//! cannot disprove one.
+//! 128 bits of XXH3 over the span's own bytes as they were sent, keyed by a BLAKE3 digest of its
+//! resource, its scope and their schema URLs. The same span sent again by the same exporter has
+//! the same key; a span that differs in anything has another, unless someone made it not to: the
+//! key is no proof against a sender who forges its own spans. (BLAKE3 over each span would be one,
+//! and takes more than a third of the whole decoding.) Two encodings of one span (Protobuf and
+//! JSON, or other field orders) may have different keys: an equal key tells a resend, a different
+//! one does not disprove it.
 
 mod columns;
 mod json;

@@ -12,12 +12,13 @@ use crate::decode::wire::Reader;
 use crate::decode::{Acceptance, DecodeError, Limits};
 
 use weir_model::Dataset;
+use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 /// How many bytes of a body make a row, for the first allocation.
 const ROW_BYTES_GUESS: usize = 512;
 
-/// How many bytes of the content key are kept.
-const CONTENT_KEY_BYTES: usize = 16;
+/// The length of a secret of XXH3.
+const SECRET_BYTES: usize = 192;
 
 /// The walk over one request.
 struct Walk<'w> {
@@ -33,12 +34,11 @@ struct Walk<'w> {
 }
 
 /// The span's parents while their spans are read.
-#[derive(Clone, Copy)]
 struct Context<'c> {
     resource: &'c [u8],
     scope: &'c [u8],
-    /// Digest of both and their schema URLs.
-    digest: [u8; 32],
+    /// What the content keys of its spans are keyed by: a digest of both and their schema URLs.
+    secret: [u8; SECRET_BYTES],
 }
 
 /// Decodes an `ExportTraceServiceRequest`.
@@ -132,10 +132,12 @@ impl Walk<'_> {
         self.scopes.begin(&scope, schema_url, self.limits)?;
         update_framed(&mut digest, &scope);
         update_framed(&mut digest, schema_url);
+        let mut secret = [0; SECRET_BYTES];
+        digest.finalize_xof().fill(&mut secret);
         let context = Context {
             resource: &resource.message,
             scope: &scope,
-            digest: *digest.finalize().as_bytes(),
+            secret,
         };
         let mut fields = SpanFields::default();
         let mut reader = Reader::new(message);
@@ -143,7 +145,7 @@ impl Walk<'_> {
             if field.number == 2 {
                 let span = field.bytes()?;
                 fields.read(span)?;
-                self.span(span, &fields, context)?;
+                self.span(span, &fields, &context)?;
             }
         }
         Ok(())
@@ -153,7 +155,7 @@ impl Walk<'_> {
         &mut self,
         message: &[u8],
         fields: &SpanFields<'_>,
-        context: Context<'_>,
+        context: &Context<'_>,
     ) -> Result<(), Stop> {
         let index = self.spans.rows() + self.rejects.total();
         if index >= self.limits.rows_max {
@@ -172,11 +174,9 @@ impl Walk<'_> {
         }
         let (resource_bytes, resource_odd) = self.resources.count_row();
         let (scope_bytes, scope_odd) = self.scopes.count_row();
-        let key = blake3::keyed_hash(&context.digest, message);
-        let key = key.as_bytes().first_chunk::<CONTENT_KEY_BYTES>();
-        let key: &[u8] = key.map_or(&[], |key| key);
+        let key = xxh3_128_with_secret(message, &context.secret).to_be_bytes();
         let odd = [resource_odd, scope_odd];
-        self.spans.push(fields, key, odd, (self.at, self.limits))?;
+        self.spans.push(fields, &key, odd, (self.at, self.limits))?;
         self.repeated_bytes += resource_bytes + scope_bytes;
         if self.repeated_bytes + self.spans.byte_len() > self.bytes_max {
             return Err(Stop::TooManyBytes(self.bytes_max));
