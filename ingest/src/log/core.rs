@@ -50,6 +50,8 @@ pub struct Core {
     pub(crate) owed: Vec<Seal>,
     pub(crate) next_batch: BTreeMap<Dataset, i64>,
     pub(crate) incarnation: u128,
+    /// All frames below this number are deleted, or about to be.
+    pub(crate) kept_from: u64,
     /// The disk was full: nothing is tried before this.
     pub(crate) full_until: Option<Duration>,
     /// Seals could not be written: nothing but a request makes them tried again before this.
@@ -263,6 +265,7 @@ impl Core {
         }
         if let Some(segment) = state.segments.get_mut(&place.segment) {
             segment.last_time_us = self.clock.now_us();
+            segment.last_seq = Some(place.seq);
         }
         state.shrink_memory(self.shared.config.recent_bytes_max);
         let counters = &mut state.counters;

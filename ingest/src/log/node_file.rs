@@ -24,6 +24,8 @@ pub(crate) struct NodeFile {
     pub(crate) incarnation: u128,
     /// The accounts below hold all frames up to this number, exclusive.
     pub(crate) next_seq: u64,
+    /// All frames below this number were deleted, or are about to be.
+    pub(crate) kept_from: u64,
     pub(crate) next_segment: u64,
     /// The number of the next batch that is not begun yet.
     pub(crate) next_batch: BTreeMap<Dataset, i64>,
@@ -42,6 +44,7 @@ impl NodeFile {
             format!("{:032x}", self.incarnation).into(),
         );
         body.insert("next_seq".to_owned(), self.next_seq.into());
+        body.insert("kept_from".to_owned(), self.kept_from.into());
         body.insert("next_segment".to_owned(), self.next_segment.into());
         let mut batches = Map::new();
         for (dataset, next) in &self.next_batch {
@@ -70,6 +73,7 @@ impl NodeFile {
             eras,
             incarnation: u128::from_str_radix(body.get("incarnation")?.as_str()?, 16).ok()?,
             next_seq: body.get("next_seq")?.as_u64()?,
+            kept_from: body.get("kept_from")?.as_u64()?,
             next_segment: body.get("next_segment")?.as_u64()?,
             next_batch: numbers(body.get("next_batch")?, Value::as_i64)?,
             accepted_rows: numbers(body.get("accepted_rows")?, Value::as_u64)?,
@@ -121,6 +125,7 @@ mod tests {
             ],
             incarnation: u128::MAX,
             next_seq: 5,
+            kept_from: 4,
             next_segment: 6,
             next_batch: [(Dataset::Spans, 10)].into(),
             accepted_rows: [(Dataset::OcsfEvents, 77)].into(),

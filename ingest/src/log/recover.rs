@@ -150,6 +150,7 @@ impl Core {
             &self.next_batch,
             self.shared.storage.random(),
         );
+        self.kept_from = node.as_ref().map_or(0, |n| n.kept_from);
         self.writer = self.first_writer(node.as_ref(), &walk);
         self.tidy = tidy(&walk);
         if planted.has(Bug::AppendAfterTornTail) {
@@ -373,6 +374,7 @@ fn assemble(
         owed: Vec::new(),
         next_batch: BTreeMap::new(),
         incarnation,
+        kept_from: 0,
         full_until: None,
         seal_after: None,
         tidy: Vec::new(),

@@ -81,7 +81,8 @@ impl Frames {
 
 pub(super) fn restore_segments(state: &mut State, walk: &Walk) {
     for found in &walk.segments {
-        let segment = Segment::new(found.file_bytes, found.last_time_us);
+        let mut segment = Segment::new(found.file_bytes, found.last_time_us);
+        segment.last_seq = found.seqs.map(|(_, last)| last);
         state.segments.insert(found.id, segment);
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Segment {
     /// What it takes on disk.
     pub(crate) file_bytes: u64,
     pub(crate) last_time_us: i64,
+    /// Its last frame.
+    pub(crate) last_seq: Option<u64>,
     /// The highest batch of each dataset that has rows here.
     pub(crate) batches: BTreeMap<Dataset, i64>,
 }
@@ -55,6 +57,7 @@ impl Segment {
             life: Arc::new(SegmentLife),
             file_bytes,
             last_time_us: now_us,
+            last_seq: None,
             batches: BTreeMap::new(),
         }
     }

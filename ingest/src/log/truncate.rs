@@ -18,13 +18,19 @@ impl Core {
     /// Deletes segments that nobody needs; gives how many.
     pub fn truncate(&mut self) -> usize {
         let settled = self.shared.settled();
-        let ids = {
+        let (ids, last_seq) = {
             let mut state = self.shared.state.lock();
             state.forget_settled(&settled);
-            self.settled_segments(&state, &settled)
+            let ids = self.settled_segments(&state, &settled);
+            let seqs = ids.iter().filter_map(|id| state.segments.get(id)?.last_seq);
+            let last_seq = seqs.max();
+            (ids, last_seq)
         };
         if ids.is_empty() || *self.shared.broken.borrow() {
             return 0;
+        }
+        if let Some(last) = last_seq {
+            self.kept_from = self.kept_from.max(last + 1);
         }
         // The numbers in the segments must not be given again once they are gone.
         match self.save_node() {
@@ -109,6 +115,7 @@ impl Core {
             eras: state.eras.clone(),
             incarnation: self.incarnation,
             next_seq: self.writer.next_seq(),
+            kept_from: self.kept_from,
             next_segment: self.writer.next_segment(),
             next_batch: self.next_batch.clone(),
             accepted_rows: accepted.collect(),

@@ -10,7 +10,8 @@ use super::segment::{
     Expect, FrameView, LAYOUT_VERSION, SEGMENT_HEADER_BYTES, Scanned, SegmentHeader, scan,
     segment_id,
 };
-use super::storage::{Storage, StorageFile, join};
+use super::storage::{Storage, StorageFile, join, read_small};
+use crate::log::decode_small;
 
 /// The folder of the segments.
 pub(crate) const WAL_DIR: &str = "wal";
@@ -165,6 +166,15 @@ fn open_all(storage: &dyn Storage) -> Result<Vec<Opened>, WalError> {
     Ok(out)
 }
 
+/// The number below which all frames were deleted. A block of a deleted segment may come back in a
+/// file that a crash left without its header, and must not be taken for that file's.
+fn kept_from(storage: &dyn Storage) -> Result<u64, WalError> {
+    let bytes = read_small(storage, "node.json").map_err(about("node.json"))?;
+    let body = bytes.as_deref().and_then(decode_small);
+    let noted = body.as_ref().and_then(|b| b.get("kept_from"));
+    Ok(noted.and_then(serde_json::Value::as_u64).unwrap_or(0))
+}
+
 /// Reads every segment and shows each frame that counts to `visit`, in order.
 pub(crate) fn walk(
     storage: &dyn Storage,
@@ -172,6 +182,7 @@ pub(crate) fn walk(
     visit: &mut dyn FnMut(&str, u64, FrameView<'_>) -> Result<(), WalError>,
 ) -> Result<Walk, WalError> {
     let opened = open_all(storage)?;
+    let kept_from = kept_from(storage)?;
     let mut segments = Vec::with_capacity(opened.len());
     let mut expected: Option<u64> = None;
     for (i, one) in opened.iter().enumerate() {
@@ -187,7 +198,9 @@ pub(crate) fn walk(
         expected = base.or(expected);
         let expect = Expect {
             salt: one.header.as_ref().map(|h| h.salt),
-            seq_min: expected.unwrap_or(0),
+            seq_min: expected
+                .unwrap_or(0)
+                .max(if base.is_none() { kept_from } else { 0 }),
             seq_end,
             planted,
         };
