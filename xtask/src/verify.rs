@@ -304,6 +304,14 @@ fn cargo(task: &str) -> Command {
         .arg(task)
         .arg("--workspace")
         .current_dir(tree::root());
+    // `cargo run` describes this program to us in variables that some build scripts watch: handed
+    // on, they would make Cargo build the TLS stack and all above it again.
+    for (name, _) in std::env::vars_os() {
+        let described = name.to_string_lossy();
+        if described.starts_with("CARGO_PKG_") || described.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 
