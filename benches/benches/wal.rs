@@ -7,6 +7,7 @@
 //! hide: `WEIR_BENCH_WAL_GIB=10 cargo bench -p weir-benches --bench wal -- scan`.
 
 #![allow(
+    clippy::print_stdout,
     clippy::unwrap_used,
     missing_docs,
     reason = "a bench fails like a test, and criterion's macros document nothing"
@@ -22,7 +23,7 @@ use weir_ingest::decode::otlp::{OtlpEncoding, decode_traces};
 use weir_ingest::decode::{Acceptance, Limits};
 use weir_ingest::log::{Entry, Log, LogConfig, Route};
 use weir_ingest::wal::{self, BlockBench};
-use weir_model::{Cursors as _, Dataset, SystemClock, TenantId};
+use weir_model::{Dataset, SystemClock, TenantId};
 
 const SPANS: usize = 1000;
 const SENDERS: usize = 64;

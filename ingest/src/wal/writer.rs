@@ -242,6 +242,9 @@ impl Writer {
 
     /// Begins the next segment, made for at least one frame of `frame_bytes`.
     fn begin(&mut self, frame_bytes: u64, now_us: i64, node: u64) -> Result<u64, WriteError> {
+        // The old segment is left for good, even where this fails: the half-made one may come back
+        // after a power cut, and its header says that from here on the old one does not count.
+        let old = self.active.take();
         let id = self.next_segment;
         let name = segment_name(id);
         let path = join(WAL_DIR, &name);
@@ -281,7 +284,7 @@ impl Writer {
             self.broken = true;
             return Err(WriteError::Broken);
         }
-        if let Some(old) = self.active.take() {
+        if let Some(old) = old {
             // Gives the unused zeros back; its length means nothing any more.
             drop(old.file.set_len(old.offset));
         }
