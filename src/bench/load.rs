@@ -154,7 +154,7 @@ struct Sender {
 }
 
 enum Connection {
-    Http(Http, String),
+    Http(Box<Http>, String),
     Grpc(Box<Grpc>),
 }
 
@@ -194,7 +194,7 @@ impl Sender {
 
     async fn connect(&self, target: &Target) -> anyhow::Result<Connection> {
         Ok(match target {
-            Target::Http(url) => Connection::Http(Http::new(), url.clone()),
+            Target::Http(url) => Connection::Http(Box::new(Http::new()), url.clone()),
             Target::Grpc(address) => {
                 let coding = match self.encoding {
                     Encoding::None => None,
