@@ -1,4 +1,4 @@
-//! The table of settings: every field of [`Config`], once.
+//! The table of settings: every field of [`Config`](super::Config), once.
 
 use crate::config::setting::{Kind, Setting, Value};
 
