@@ -37,7 +37,7 @@ pub(crate) enum Tidy {
     Cut(u64, u64),
 }
 
-/// See the [module](self).
+/// See the module documentation.
 #[derive(Debug)]
 pub struct Core {
     pub(crate) shared: Arc<Shared>,

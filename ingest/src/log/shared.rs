@@ -163,7 +163,7 @@ impl State {
     }
 }
 
-/// See the [module](self).
+/// See the module documentation.
 #[derive(Debug)]
 pub struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
