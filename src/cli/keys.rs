@@ -1,6 +1,5 @@
 //! `weir keys create|list|revoke`; a running server takes changes within five seconds.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -10,7 +9,8 @@ use weir_model::{SystemClock, TenantId};
 use weir_store::{Keys, Scopes};
 
 use crate::cli::exit::Exit;
-use crate::cli::{out, serve};
+use crate::cli::out;
+use crate::cli::place::Place;
 
 /// What can be done with keys.
 #[derive(Clone, Debug, Subcommand)]
@@ -44,32 +44,10 @@ pub(crate) enum Command {
     },
 }
 
-/// Which node's keys.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Place {
-    /// The data directory [default: ./weir-data].
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// The node's YAML file.
-    #[arg(long, value_name = "FILE", env = "WEIR_CONFIG")]
-    config: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Place {
-    fn open(&self) -> anyhow::Result<Keys> {
-        let args = serve::Args {
-            data_dir: self.data_dir.clone(),
-            config: self.config.clone(),
-            ..serve::Args::default()
-        };
-        let dir = args.load()?.data_dir;
-        std::fs::create_dir_all(&dir)
-            .with_context(|| format!("{} cannot be made", dir.display()))?;
-        Ok(Keys::open(&dir, Arc::new(SystemClock))?)
-    }
+fn open(place: &Place) -> anyhow::Result<Keys> {
+    let dir = place.data_dir()?;
+    std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    Ok(Keys::open(&dir, Arc::new(SystemClock))?)
 }
 
 /// Runs it.
@@ -88,7 +66,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
 
 fn create(tenant: &str, scopes: Scopes, name: &str, place: &Place) -> anyhow::Result<Exit> {
     let tenant = TenantId::new(tenant)?;
-    let key = place.open()?.create(&tenant, scopes, name)?;
+    let key = open(place)?.create(&tenant, scopes, name)?;
     if place.json {
         let shown = json!({
             "id": key.id, "key": key.text, "tenant": tenant.as_str(),
@@ -106,7 +84,7 @@ fn create(tenant: &str, scopes: Scopes, name: &str, place: &Place) -> anyhow::Re
 }
 
 fn list(place: &Place) -> anyhow::Result<Exit> {
-    let keys = place.open()?.list()?;
+    let keys = open(place)?.list()?;
     let time = |us: i64| {
         let time = chrono::DateTime::from_timestamp_micros(us);
         time.map_or_else(String::new, |t| t.format("%Y-%m-%dT%H:%M:%SZ").to_string())
@@ -148,7 +126,7 @@ fn list(place: &Place) -> anyhow::Result<Exit> {
 }
 
 fn revoke(id: &str, place: &Place) -> anyhow::Result<Exit> {
-    if place.open()?.revoke(id)? {
+    if open(place)?.revoke(id)? {
         out::line(&format!("revoked {id}"))?;
         return Ok(Exit::OK);
     }

@@ -7,6 +7,7 @@ pub(crate) mod exit;
 pub(crate) mod keys;
 pub(crate) mod logging;
 pub(crate) mod out;
+pub(crate) mod place;
 pub(crate) mod query;
 pub(crate) mod remote;
 pub(crate) mod serve;

@@ -9,7 +9,8 @@ use weir_ingest::wal::{
 };
 
 use crate::cli::exit::Exit;
-use crate::cli::{out, serve};
+use crate::cli::out;
+use crate::cli::place::Place;
 
 /// What can be done with a log.
 #[derive(Clone, Debug, Subcommand)]
@@ -37,43 +38,23 @@ pub(crate) enum Command {
     },
 }
 
-/// Which node's log.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Place {
-    /// The data directory [default: ./weir-data].
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// The node's YAML file.
-    #[arg(long, value_name = "FILE", env = "WEIR_CONFIG")]
-    config: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Place {
-    fn data_dir(&self) -> anyhow::Result<PathBuf> {
-        let args = serve::Args {
-            data_dir: self.data_dir.clone(),
-            config: self.config.clone(),
-            ..serve::Args::default()
-        };
-        let dir = args.load()?.data_dir;
-        let there = dir.join("wal").try_exists()?;
-        anyhow::ensure!(
-            there,
-            "there is no log in {}; name one with --data-dir",
-            dir.display()
-        );
-        Ok(dir)
-    }
+/// The data directory, where it has a log.
+fn log_dir(place: &Place) -> anyhow::Result<PathBuf> {
+    let dir = place.data_dir()?;
+    let there = dir.join("wal").try_exists()?;
+    anyhow::ensure!(
+        there,
+        "there is no log in {}; name one with --data-dir",
+        dir.display()
+    );
+    Ok(dir)
 }
 
 /// Runs it.
 pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Check { place } => {
-            let report = wal::check(&place.data_dir()?)?;
+            let report = wal::check(&log_dir(&place)?)?;
             if place.json {
                 out::line(&check_json(&report).to_string())?;
             } else {
@@ -90,7 +71,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
                 from_seq: from,
                 frames_max: limit,
             };
-            for frame in wal::show(&place.data_dir()?, &options)? {
+            for frame in wal::show(&log_dir(&place)?, &options)? {
                 let text = if place.json {
                     frame_json(&frame).to_string()
                 } else {
@@ -101,7 +82,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
             Ok(Exit::OK)
         }
         Command::Repair { place } => {
-            let report = wal::repair(&place.data_dir()?)?;
+            let report = wal::repair(&log_dir(&place)?)?;
             if place.json {
                 out::line(&repair_json(&report).to_string())?;
             } else {
