@@ -16,7 +16,7 @@ use crate::servers::{self, Server};
 use crate::{provision, tree};
 
 /// Simulated crashes of the write-ahead log in the heavy tier.
-const SIMULATED_CRASHES: &str = "2000";
+const SIMULATED_CRASHES: &str = "20000";
 
 /// What `test` takes.
 #[derive(Args)]

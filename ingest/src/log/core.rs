@@ -58,6 +58,8 @@ pub struct Core {
     pub(crate) seal_after: Option<Duration>,
     /// What an earlier run left and the next new segment makes void.
     pub(crate) tidy: Vec<Tidy>,
+    /// A segment was begun since `node.json` was written.
+    pub(crate) note_due: bool,
     pub(crate) _hold: Box<dyn Hold>,
 }
 
@@ -171,7 +173,7 @@ impl Core {
         };
         self.full_until = None;
         self.publish(&group, &written, now, encode_seconds);
-        if written.begun.is_some()
+        if std::mem::take(&mut self.note_due)
             && let Err(ReplaceError::Unsynced(_)) = self.save_node()
         {
             self.shared.broken.send_replace(true);
@@ -194,7 +196,31 @@ impl Core {
             time_us,
         };
         let node = u64::from_str_radix(self.shared.node().as_str(), 16).unwrap_or(0);
-        self.writer.write(&mut self.frame, &header, node)
+        let written = self.writer.write(&mut self.frame, &header, node);
+        self.register_begun();
+        written
+    }
+
+    /// Notes new segments, whether or not the frame that they were begun for was written.
+    fn register_begun(&mut self) {
+        let begun = self.writer.take_begun();
+        if begun.is_empty() {
+            return;
+        }
+        self.note_due = true;
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state.lock();
+        self.tidy_up(&mut state);
+        state.counters.rotations += size64(begun.len());
+        let time_us = self.clock.now_us();
+        for new in begun {
+            if let (Some(end), Some(mut old)) = (new.closed_at, state.segments.last_entry()) {
+                old.get_mut().file_bytes = end;
+            }
+            state
+                .segments
+                .insert(new.id, Segment::new(new.file_bytes, time_us));
+        }
     }
 
     fn refuse(&self, requests: usize) -> AppendError {
@@ -241,16 +267,6 @@ impl Core {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state.lock();
         state.full = false;
-        if let Some(bytes) = written.begun {
-            let time_us = self.clock.now_us();
-            self.tidy_up(&mut state);
-            if let (Some(end), Some(mut old)) = (written.closed_at, state.segments.last_entry()) {
-                old.get_mut().file_bytes = end;
-            }
-            state
-                .segments
-                .insert(place.segment, Segment::new(bytes, time_us));
-        }
         for seal in &group.manifest.seals {
             self.open.remove(&seal.dataset);
             let table = state.tables.entry(seal.dataset).or_default();
@@ -289,7 +305,6 @@ impl Core {
         counters.fsync_seconds += written.fsync_seconds;
         counters.fsync_seconds_max = counters.fsync_seconds_max.max(written.fsync_seconds);
         counters.encode_seconds += encode_seconds;
-        counters.rotations += u64::from(written.begun.is_some());
         drop(state);
         self.show(&group.manifest.seals);
     }

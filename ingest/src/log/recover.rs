@@ -378,6 +378,7 @@ fn assemble(
         full_until: None,
         seal_after: None,
         tidy: Vec::new(),
+        note_due: false,
         _hold: hold,
     })
 }

@@ -67,11 +67,16 @@ pub(crate) struct WriterSettings {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {
     pub(crate) place: Place,
-    /// A segment was begun for it, of this many bytes.
-    pub(crate) begun: Option<u64>,
+    pub(crate) fsync_seconds: f64,
+}
+
+/// A segment that exists since the caller last asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    pub(crate) id: u64,
+    pub(crate) file_bytes: u64,
     /// Where the segment before it ends now, if this writer wrote there.
     pub(crate) closed_at: Option<u64>,
-    pub(crate) fsync_seconds: f64,
 }
 
 /// The writer.
@@ -81,6 +86,7 @@ pub(crate) struct Writer {
     settings: WriterSettings,
     spare: Arc<Spare>,
     active: Option<Active>,
+    begun: Vec<Begun>,
     next_segment: u64,
     next_seq: u64,
     broken: bool,
@@ -103,6 +109,7 @@ impl Writer {
             settings,
             spare,
             active: None,
+            begun: Vec::new(),
             next_segment: next.0,
             next_seq: next.1,
             broken: false,
@@ -135,6 +142,13 @@ impl Writer {
         self.next_segment
     }
 
+    /// The segments that were begun since the last call. A segment counts though the frame that it
+    /// was begun for failed: whoever deletes segments from the oldest on must know of it, or frames
+    /// behind it would go first, and their numbers be missed.
+    pub(crate) fn take_begun(&mut self) -> Vec<Begun> {
+        std::mem::take(&mut self.begun)
+    }
+
     /// The segment that is written now.
     pub(crate) fn active_segment(&self) -> Option<u64> {
         self.active.as_ref().map(|a| a.id)
@@ -164,11 +178,8 @@ impl Writer {
             return Err(WriteError::Broken);
         }
         let frame_bytes = size64(frame.len());
-        let mut begun = None;
-        let mut closed_at = None;
         if self.must_begin(frame_bytes) {
-            closed_at = self.active.as_ref().map(|a| a.offset);
-            begun = Some(self.begin(frame_bytes, header.time_us, node)?);
+            self.begin(frame_bytes, header.time_us, node)?;
         }
         let seq = self.next_seq;
         let Some(active) = &mut self.active else {
@@ -200,8 +211,6 @@ impl Writer {
         self.next_seq += 1;
         Ok(Written {
             place,
-            begun,
-            closed_at,
             fsync_seconds,
         })
     }
@@ -241,7 +250,7 @@ impl Writer {
     }
 
     /// Begins the next segment, made for at least one frame of `frame_bytes`.
-    fn begin(&mut self, frame_bytes: u64, now_us: i64, node: u64) -> Result<u64, WriteError> {
+    fn begin(&mut self, frame_bytes: u64, now_us: i64, node: u64) -> Result<(), WriteError> {
         // The old segment is left for good, even where this fails: the half-made one may come back
         // after a power cut, and its header says that from here on the old one does not count.
         let old = self.active.take();
@@ -284,6 +293,11 @@ impl Writer {
             self.broken = true;
             return Err(WriteError::Broken);
         }
+        self.begun.push(Begun {
+            id,
+            file_bytes,
+            closed_at: old.as_ref().map(|old| old.offset),
+        });
         if let Some(old) = old {
             // Gives the unused zeros back; its length means nothing any more.
             drop(old.file.set_len(old.offset));
@@ -296,7 +310,7 @@ impl Writer {
             offset,
             file_bytes,
         });
-        Ok(file_bytes)
+        Ok(())
     }
 
     fn sync_names(&self) -> io::Result<()> {
