@@ -17,6 +17,9 @@ pub(super) struct Figures {
     p999_ms: f64,
     cpu_seconds_per_million: Option<f64>,
     peak_mib: Option<f64>,
+    requests: u64,
+    refused: u64,
+    unhinted: u64,
 }
 
 impl Figures {
@@ -39,6 +42,9 @@ impl Figures {
             p999_ms: quantile(&measured.waits, 999),
             cpu_seconds_per_million: cpu.map(|u| u.cpu.as_secs_f64() * 1e6 / spans),
             peak_mib: usage.map(|u| u.peak_bytes as f64 / f64::from(1 << 20)),
+            requests: u64::try_from(measured.waits.len()).unwrap_or(u64::MAX),
+            refused: measured.refused,
+            unhinted: measured.unhinted,
         }
     }
 
@@ -51,12 +57,16 @@ impl Figures {
             )
         };
         format!(
-            "spans accepted      {}\n\
+            "spans accepted      {} in {} requests\n\
+             requests shed       {}, {} of them without a time to come again\n\
              rate                {:.0} spans/s, {:.1} MB/s\n\
              answered after      p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms\n\
              server CPU          {}\n\
              server peak memory  {}",
             self.spans,
+            self.requests,
+            self.refused,
+            self.unhinted,
             self.spans_per_second,
             self.megabytes_per_second,
             self.p50_ms,
@@ -74,6 +84,9 @@ impl Figures {
     pub(super) fn json(&self) -> Value {
         json!({
             "spans": self.spans,
+            "requests": self.requests,
+            "requests_shed": self.refused,
+            "requests_shed_without_hint": self.unhinted,
             "spans_per_second": self.spans_per_second,
             "megabytes_per_second": self.megabytes_per_second,
             "p50_ms": self.p50_ms,

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use prost::Message as _;
 use tokio::task::JoinSet;
 use tonic::codec::CompressionEncoding;
 use weir_model::{Clock as _, SystemClock};
@@ -15,7 +14,7 @@ use weir_model::{Clock as _, SystemClock};
 use super::Encoding;
 use super::server::{Server, Usage};
 use super::spans::Template;
-use super::wire::{Grpc, Http};
+use super::wire::{Answer, Grpc, Http, whole};
 
 /// Where bodies go.
 #[derive(Clone, Debug)]
@@ -36,6 +35,10 @@ pub(super) struct Load {
     pub(super) encoding: Encoding,
     /// Spans a second over all connections; `None` for as many as are answered.
     pub(super) rate: Option<u32>,
+    /// Bytes of conversation in each span.
+    pub(super) content: usize,
+    /// Bodies that the server sheds are counted; otherwise the first ends the run.
+    pub(super) count_refused: bool,
 }
 
 /// What was measured.
@@ -49,8 +52,20 @@ pub(super) struct Measured {
     pub(super) elapsed: Duration,
     /// How long each body waited for its answer, ascending.
     pub(super) waits: Vec<Duration>,
+    /// Bodies that were shed within the time.
+    pub(super) refused: u64,
+    /// Those of them that were not told when to come again.
+    pub(super) unhinted: u64,
     /// What the server used meanwhile.
     pub(super) usage: Option<Usage>,
+}
+
+/// What one connection saw within the window.
+#[derive(Debug, Default)]
+struct Seen {
+    waits: Vec<Duration>,
+    refused: u64,
+    unhinted: u64,
 }
 
 /// The window in which answers count.
@@ -65,7 +80,8 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// Where a body is refused, in whole or in part: figures of refused work would mislead.
+    /// Where a body is refused in part, or in whole without `count_refused`: figures of refused work
+    /// would mislead.
     pub(super) async fn run(
         &self,
         warmup: Duration,
@@ -74,7 +90,7 @@ impl Load {
     ) -> anyhow::Result<Measured> {
         let now_ns = u64::try_from(SystemClock.now_us()).unwrap_or(0) * 1000;
         let size = usize::try_from(self.spans)?;
-        let template = Arc::new(Template::new(size, now_ns));
+        let template = Arc::new(Template::new(size, now_ns, self.content));
         let salts = Arc::new(AtomicU64::new(now_ns));
         let start = Instant::now();
         let window = Window {
@@ -89,6 +105,7 @@ impl Load {
                     template,
                     salts,
                     encoding: load.encoding,
+                    count_refused: load.count_refused,
                 };
                 let pace = Pace::new(&load, number, start);
                 sender.run(&load.target, pace, window).await
@@ -98,10 +115,14 @@ impl Load {
         let before = server.map(Server::usage).transpose()?;
         tokio::time::sleep_until(window.to.into()).await;
         let after = server.map(Server::usage).transpose()?;
-        let mut waits = Vec::new();
+        let mut all = Seen::default();
         while let Some(sent) = senders.join_next().await {
-            waits.extend(sent.context("a sender failed")??);
+            let seen = sent.context("a sender failed")??;
+            all.waits.extend(seen.waits);
+            all.refused += seen.refused;
+            all.unhinted += seen.unhinted;
         }
+        let mut waits = all.waits;
         waits.sort_unstable();
         let bodies = u64::try_from(waits.len())?;
         Ok(Measured {
@@ -109,6 +130,8 @@ impl Load {
             bytes: bodies * u64::try_from(template.len())?,
             elapsed: time,
             waits,
+            refused: all.refused,
+            unhinted: all.unhinted,
             usage: before.zip(after).map(|(before, after)| after.since(before)),
         })
     }
@@ -151,6 +174,7 @@ struct Sender {
     template: Arc<Template>,
     salts: Arc<AtomicU64>,
     encoding: Encoding,
+    count_refused: bool,
 }
 
 enum Connection {
@@ -159,15 +183,10 @@ enum Connection {
 }
 
 impl Sender {
-    /// Sends until the window ends; gives the waits of what was answered within it.
-    async fn run(
-        &self,
-        target: &Target,
-        mut pace: Pace,
-        window: Window,
-    ) -> anyhow::Result<Vec<Duration>> {
+    /// Sends until the window ends; gives what was answered within it.
+    async fn run(&self, target: &Target, mut pace: Pace, window: Window) -> anyhow::Result<Seen> {
         let mut connection = self.connect(target).await?;
-        let mut waits = Vec::new();
+        let mut seen = Seen::default();
         loop {
             // Over gRPC the channel compresses.
             let encoding = match connection {
@@ -179,15 +198,28 @@ impl Sender {
                 .body(self.salts.fetch_add(1, Ordering::Relaxed), encoding)?;
             let due = pace.due().await;
             if due >= window.to {
-                return Ok(waits);
+                return Ok(seen);
             }
-            self.send(&mut connection, body).await?;
+            let answer = self.send(&mut connection, body).await?;
             let answered = Instant::now();
             if answered >= window.to {
-                return Ok(waits);
+                return Ok(seen);
             }
-            if answered >= window.from {
-                waits.push(answered - due);
+            let counts = answered >= window.from;
+            match answer {
+                Answer::Taken(answer) => {
+                    whole(&answer)?;
+                    if counts {
+                        seen.waits.push(answered - due);
+                    }
+                }
+                Answer::Refused { status, hinted } => {
+                    ensure!(self.count_refused, "the server refused a body: {status}");
+                    if counts {
+                        seen.refused += 1;
+                        seen.unhinted += u64::from(!hinted);
+                    }
+                }
             }
         }
     }
@@ -206,29 +238,18 @@ impl Sender {
         })
     }
 
-    async fn send(&self, connection: &mut Connection, body: Bytes) -> anyhow::Result<()> {
-        let answer = match connection {
+    async fn send(&self, connection: &mut Connection, body: Bytes) -> anyhow::Result<Answer> {
+        match connection {
             Connection::Http(http, url) => {
                 let coding = match self.encoding {
                     Encoding::None => None,
                     Encoding::Gzip => Some("gzip"),
                     Encoding::Zstd => Some("zstd"),
                 };
-                let (status, answer) = http
-                    .post(url, ("application/x-protobuf", coding), body)
-                    .await?;
-                ensure!(status.is_success(), "the server refused a body: {status}");
-                answer
+                http.post(url, ("application/x-protobuf", coding), body)
+                    .await
             }
-            Connection::Grpc(grpc) => grpc.export(body).await?,
-        };
-        use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-        let answer = ExportTraceServiceResponse::decode(answer)?;
-        let rejected = answer.partial_success.map_or(0, |p| p.rejected_spans);
-        ensure!(
-            rejected == 0,
-            "the server refused {rejected} spans of a body"
-        );
-        Ok(())
+            Connection::Grpc(grpc) => grpc.export(body).await,
+        }
     }
 }

@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Spans of a body.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     body: u32,
+    /// Bytes of conversation (prompt and answer) in each span, as with content capture on.
+    #[arg(long, value_name = "BYTES", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    content: u32,
     /// Connections.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
     connections: u32,
@@ -54,6 +57,9 @@ pub(crate) struct Args {
     /// Spans a second; unset, as many as are answered.
     #[arg(long, value_name = "SPANS")]
     rate: Option<u32>,
+    /// Count bodies that the server sheds, and go on; otherwise the first ends the run.
+    #[arg(long)]
+    count_refused: bool,
     /// How long to measure, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     seconds: u32,
@@ -107,6 +113,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         connections: args.connections,
         encoding: args.encoding,
         rate: args.rate,
+        content: usize::try_from(args.content)?,
+        count_refused: args.count_refused,
     };
     let warmup = Duration::from_secs(args.warmup.into());
     let measured = load.run(

@@ -43,9 +43,17 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// A body of `spans` spans that began about `now_ns`.
-    pub(crate) fn new(spans: usize, now_ns: u64) -> Self {
-        let all = (0..spans).map(|i| span(i, now_ns)).collect();
+    /// A body of `spans` spans that began about `now_ns`, each with about `content` bytes of
+    /// conversation.
+    pub(crate) fn new(spans: usize, now_ns: u64, content: usize) -> Self {
+        let talking = |i| {
+            let mut span = span(i, now_ns);
+            if content > 0 {
+                span.attributes.extend(conversation(i, content));
+            }
+            span
+        };
+        let all = (0..spans).map(talking).collect();
         let scope = ScopeSpans {
             scope: Some(InstrumentationScope {
                 name: "opentelemetry.instrumentation.agents".into(),
@@ -247,6 +255,70 @@ fn tool_call(i: usize, trace: usize) -> Vec<KeyValue> {
     all
 }
 
+/// Prompt and answer as the conventions put them: JSON of messages, the prompt being most of it.
+fn conversation(i: usize, bytes: usize) -> [KeyValue; 2] {
+    let messages = |role: &str, bytes: usize, seed: usize| {
+        format!(
+            r#"[{{"role":"{role}","parts":[{{"type":"text","content":"{}"}}]}}]"#,
+            prose(bytes, seed)
+        )
+    };
+    [
+        text("gen_ai.input.messages", &messages("user", bytes / 8 * 7, i)),
+        text(
+            "gen_ai.output.messages",
+            &messages("assistant", bytes / 8, i + 7),
+        ),
+    ]
+}
+
+/// Words in an order that repeats late, with the line ends and quotes that JSON escapes.
+fn prose(bytes: usize, seed: usize) -> String {
+    const WORDS: [&str; 24] = [
+        "the",
+        "report",
+        "shows",
+        "that",
+        "revenue",
+        "of",
+        "region",
+        "north",
+        "grew",
+        "by",
+        "percent",
+        "since",
+        "spring",
+        "while",
+        "costs",
+        "for",
+        "storage",
+        "fell",
+        "and",
+        r#"\"quarterly\""#,
+        r"as follows:\n",
+        "invoices",
+        "are",
+        "überfällig",
+    ];
+    let mut state = u64::try_from(seed)
+        .unwrap_or(0)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        | 1;
+    let mut out = String::with_capacity(bytes + 16);
+    while out.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let pick = usize::try_from(state >> 40).unwrap_or(0);
+        out.push_str(of(&WORDS, pick));
+        if pick % 7 == 0 {
+            out.push_str(&(pick % 100_000).to_string());
+        }
+        out.push(' ');
+    }
+    out
+}
+
 fn common(operation: &str, trace: usize) -> Vec<KeyValue> {
     vec![
         text("gen_ai.operation.name", operation),
@@ -293,7 +365,7 @@ mod tests {
 
     #[test]
     fn every_span_of_every_body_has_an_id_of_its_own_and_its_parent_is_there() {
-        let template = Template::new(1000, 1_795_208_519_000_000_000);
+        let template = Template::new(1000, 1_795_208_519_000_000_000, 0);
         let mut ids = HashSet::new();
         for salt in 1..4 {
             let body = template.body(salt, Encoding::None).unwrap();
@@ -311,14 +383,28 @@ mod tests {
 
     #[test]
     fn a_span_has_about_the_size_that_was_measured_in_the_wild() {
-        let template = Template::new(1000, 1_795_208_519_000_000_000);
+        let template = Template::new(1000, 1_795_208_519_000_000_000, 0);
         let each = template.len() / 1000;
         assert!((500..570).contains(&each), "{each} bytes");
     }
 
     #[test]
+    fn conversations_are_json_of_the_length_that_was_asked_for() {
+        let template = Template::new(8, 1_795_208_519_000_000_000, 20_000);
+        let each = template.len() / 8;
+        assert!((20_000..22_000).contains(&each), "{each} bytes");
+        let body = template.body(1, Encoding::None).unwrap();
+        let last = spans(&body)[7].attributes.pop().unwrap();
+        let Some(any_value::Value::StringValue(text)) = last.value.and_then(|v| v.value) else {
+            panic!("no text");
+        };
+        let messages: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(messages[0]["role"], "assistant");
+    }
+
+    #[test]
     fn compressed_bodies_hold_the_same() {
-        let template = Template::new(10, 1_795_208_519_000_000_000);
+        let template = Template::new(10, 1_795_208_519_000_000_000, 0);
         let plain = template.body(7, Encoding::None).unwrap();
         let zstd = template.body(7, Encoding::Zstd).unwrap();
         assert_eq!(zstd::decode_all(zstd.as_ref()).unwrap(), plain);

@@ -2,14 +2,16 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use hyper::{Request, StatusCode};
+use hyper::Request;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message as _;
 use tonic::client::Grpc as Unary;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
@@ -18,6 +20,34 @@ use tonic::{Request as Call, Status};
 
 /// The call that exports traces.
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// What a server said to a body.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// It took it, and said this.
+    Taken(Bytes),
+    /// It did not take it.
+    Refused {
+        /// How it said so.
+        status: String,
+        /// It said when to come again.
+        hinted: bool,
+    },
+}
+
+impl Answer {
+    /// What the server said, where it took the body.
+    ///
+    /// # Errors
+    ///
+    /// Where it did not.
+    pub(crate) fn taken(self) -> anyhow::Result<Bytes> {
+        match self {
+            Self::Taken(body) => Ok(body),
+            Self::Refused { status, .. } => Err(anyhow::anyhow!("it was refused: {status}")),
+        }
+    }
+}
 
 /// One HTTP connection, kept open.
 #[derive(Clone, Debug)]
@@ -34,7 +64,7 @@ impl Http {
         Self { pool }
     }
 
-    /// Posts `body`; gives the status and the answer.
+    /// Posts `body`; gives what came of it.
     ///
     /// # Errors
     ///
@@ -44,7 +74,7 @@ impl Http {
         url: &str,
         (content_type, coding): (&'static str, Option<&'static str>),
         body: Bytes,
-    ) -> anyhow::Result<(StatusCode, Bytes)> {
+    ) -> anyhow::Result<Answer> {
         let mut request = Request::post(url).header(CONTENT_TYPE, content_type);
         if let Some(coding) = coding {
             request = request.header(CONTENT_ENCODING, coding);
@@ -59,7 +89,14 @@ impl Http {
             .await
             .context("the answer broke off")?
             .to_bytes();
-        Ok((head.status, body))
+        Ok(if head.status.is_success() {
+            Answer::Taken(body)
+        } else {
+            Answer::Refused {
+                status: head.status.to_string(),
+                hinted: head.headers.contains_key(RETRY_AFTER),
+            }
+        })
     }
 }
 
@@ -89,25 +126,47 @@ impl Grpc {
         Ok(Self { unary })
     }
 
-    /// Exports an encoded `ExportTraceServiceRequest`; gives the encoded answer.
+    /// Exports an encoded `ExportTraceServiceRequest`; gives what came of it.
     ///
     /// # Errors
     ///
-    /// Where the server refuses it or does not answer.
-    pub(crate) async fn export(&mut self, message: Bytes) -> anyhow::Result<Bytes> {
+    /// Where the connection broke.
+    pub(crate) async fn export(&mut self, message: Bytes) -> anyhow::Result<Answer> {
         self.unary
             .ready()
             .await
             .context("the gRPC connection broke off")?;
         let path = PathAndQuery::from_static(EXPORT);
-        let answer = self.unary.unary(Call::new(message), path, Raw).await?;
-        Ok(answer.into_inner())
+        Ok(
+            match self.unary.unary(Call::new(message), path, Raw).await {
+                Ok(answer) => Answer::Taken(answer.into_inner()),
+                Err(status) => Answer::Refused {
+                    hinted: !status.details().is_empty(),
+                    status: format!("{:?}: {}", status.code(), status.message()),
+                },
+            },
+        )
     }
 }
 
+/// Checks that an export's answer refuses nothing.
+///
+/// # Errors
+///
+/// Where spans of it were refused.
+pub(crate) fn whole(answer: &[u8]) -> anyhow::Result<()> {
+    let answer = ExportTraceServiceResponse::decode(answer)?;
+    let rejected = answer.partial_success.map_or(0, |p| p.rejected_spans);
+    ensure!(
+        rejected == 0,
+        "the server refused {rejected} spans of a body"
+    );
+    Ok(())
+}
+
 /// Messages that are encoded already.
-#[derive(Clone, Copy, Debug)]
-struct Raw;
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Raw;
 
 impl Codec for Raw {
     type Encode = Bytes;

@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use prost::Message as _;
 use serde_json::Value;
 use tonic::codec::CompressionEncoding;
 
 use super::traffic::{Piece, Way};
 use crate::app::Addresses;
-use crate::bench::wire::{Grpc, Http};
+use crate::bench::wire::{Grpc, Http, whole};
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -53,8 +52,8 @@ impl Replay {
     pub(super) async fn send(&mut self, piece: &Piece) -> anyhow::Result<Taken> {
         let start = Instant::now();
         let sent = match piece.way {
-            Way::Grpc => whole(&self.plain.export(piece.body.clone()).await?),
-            Way::GrpcGzip => whole(&self.gzip.export(piece.body.clone()).await?),
+            Way::Grpc => whole(&self.plain.export(piece.body.clone()).await?.taken()?),
+            Way::GrpcGzip => whole(&self.gzip.export(piece.body.clone()).await?.taken()?),
             Way::Protobuf | Way::ProtobufGzip | Way::Json | Way::Audit | Way::Ocsf => {
                 self.post(piece).await
             }
@@ -80,8 +79,8 @@ impl Replay {
             }
             Way::Json | Way::Grpc | Way::GrpcGzip => (traces, (JSON, None)),
         };
-        let (status, answer) = self.http.post(&url, kind, piece.body.clone()).await?;
-        ensure!(status.is_success(), "it was refused: {status}");
+        let answer = self.http.post(&url, kind, piece.body.clone()).await?;
+        let answer = answer.taken()?;
         match piece.way {
             Way::Protobuf | Way::ProtobufGzip => whole(&answer),
             Way::Json | Way::Audit | Way::Ocsf | Way::Grpc | Way::GrpcGzip => {
@@ -93,13 +92,4 @@ impl Replay {
             }
         }
     }
-}
-
-/// Checks that an export's answer refuses nothing.
-fn whole(answer: &[u8]) -> anyhow::Result<()> {
-    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-    let answer = ExportTraceServiceResponse::decode(answer)?;
-    let rejected = answer.partial_success.map_or(0, |p| p.rejected_spans);
-    ensure!(rejected == 0, "{rejected} spans of it were refused");
-    Ok(())
 }

@@ -3,7 +3,8 @@
 use chrono::DateTime;
 use serde_json::Value;
 
-use super::table::as_integer;
+use super::acceptance::Acceptance;
+use super::table::{Cell, Table, as_integer};
 
 /// A time that was read, and how it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,42 @@ impl Instant {
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         }
     }
+}
+
+/// Which ways of writing a time are flagged in `time_flags`, beside units: they differ by format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Odd {
+    /// Text where the format wants a number (OCSF).
+    Text,
+    /// Text that does not say its offset from UTC (proxy audit).
+    NoOffset,
+}
+
+/// Fills `event_time`, `event_time_unix_nano`, `time_flags` and `part_date` of the row in the making.
+pub(super) fn put_time(table: &mut Table, sent: Option<&Value>, odd: Odd, at: &Acceptance) {
+    let instant = sent.and_then(Instant::read);
+    let (date, by_receipt) = at.part_date(instant.map(Instant::micros));
+    let mut flags = Vec::new();
+    match (sent, instant) {
+        (None, _) => flags.push("missing"),
+        (Some(_), None) => flags.push("unreadable"),
+        (Some(_), Some(instant)) => {
+            table.set("event_time", Cell::Time(instant.micros()));
+            table.set("event_time_unix_nano", Cell::Int64(instant.nanos));
+            flags.extend(instant.unit);
+            match odd {
+                Odd::Text if instant.text => flags.push("text"),
+                Odd::NoOffset if !instant.zoned => flags.push("no_offset"),
+                Odd::Text | Odd::NoOffset => {}
+            }
+        }
+    }
+    if by_receipt {
+        flags.push("part_date_received");
+    }
+    let flags = flags.into_iter().map(str::to_owned).collect();
+    table.set("time_flags", Cell::Texts(flags));
+    table.set("part_date", Cell::Date(date));
 }
 
 fn number(value: &Value) -> Option<Instant> {

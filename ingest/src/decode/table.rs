@@ -291,3 +291,14 @@ pub(super) fn as_money(value: &Value) -> Option<i128> {
     };
     super::money::parse(&text)
 }
+
+/// The first 128 bits of the BLAKE3, as 32 digits.
+pub(super) fn digest_hex(bytes: &[u8]) -> String {
+    let digest = blake3::hash(bytes);
+    digest
+        .as_bytes()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

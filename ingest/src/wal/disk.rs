@@ -6,7 +6,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::storage::{Hold, Storage, StorageFile};
+use rustix::fs::OFlags;
+
+use super::bytes::size64;
+use super::storage::{FILL_BYTES, Hold, Storage, StorageFile, fill_zeros_cached};
+
+/// What the system's page cache is made of; writes past it start and end at its multiples.
+const PAGE_BYTES: usize = 4096;
 
 /// A folder on a disk.
 #[derive(Clone, Debug)]
@@ -111,9 +117,45 @@ impl Hold for LockedFile {}
 #[derive(Debug)]
 struct DiskFile(File);
 
+impl DiskFile {
+    /// Turns writing past the page cache on or off; says whether it is as wanted.
+    fn set_direct(&self, on: bool) -> bool {
+        let set = rustix::fs::fcntl_getfl(&self.0).and_then(|mut flags| {
+            flags.set(OFlags::DIRECT, on);
+            rustix::fs::fcntl_setfl(&self.0, flags)
+        });
+        set.is_ok()
+    }
+}
+
 impl StorageFile for DiskFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    /// Past the page cache where the file system can: pages of zeros would cost more memory and CPU
+    /// than the frames that replace them (0.03 s for 64 MiB, against 0.008).
+    fn fill_zeros(&self, bytes: u64) -> io::Result<()> {
+        let step = size64(FILL_BYTES);
+        if !bytes.is_multiple_of(size64(PAGE_BYTES)) || !self.set_direct(true) {
+            return fill_zeros_cached(self, 0, bytes);
+        }
+        let zeros = vec![0; FILL_BYTES + PAGE_BYTES];
+        let aligned = zeros.as_ptr().align_offset(PAGE_BYTES);
+        let mut at = 0;
+        let mut refused = false;
+        while at < bytes && !refused {
+            let length = usize::try_from(step.min(bytes - at)).unwrap_or(FILL_BYTES);
+            let piece = zeros.get(aligned..aligned + length).unwrap_or_default();
+            match self.0.write_all_at(piece, at) {
+                Ok(()) => at += size64(length),
+                // Some file systems take the flag and then want another alignment.
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => refused = true,
+                Err(e) => return Err(e),
+            }
+        }
+        self.set_direct(false);
+        fill_zeros_cached(self, at, bytes)
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -4,7 +4,6 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::bytes::size64;
 use super::storage::Storage;
 
 /// Where the spare segment waits.
@@ -83,18 +82,9 @@ impl Spare {
     }
 }
 
-/// Zeros are written in steps of this.
-const FILL_BYTES: usize = 256 * 1024;
-
 fn fill(storage: &dyn Storage, tmp: &str, path: &str, bytes: u64) -> io::Result<()> {
     let filled = storage.create(tmp).and_then(|file| {
-        let zeros = vec![0; FILL_BYTES];
-        let mut at = 0;
-        while at < bytes {
-            let step = usize::try_from(bytes - at).map_or(FILL_BYTES, |left| left.min(FILL_BYTES));
-            file.write_all_at(zeros.get(..step).unwrap_or_default(), at)?;
-            at += size64(step);
-        }
+        file.fill_zeros(bytes)?;
         file.sync_data()?;
         storage.rename(tmp, path)
     });

@@ -6,6 +6,11 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
+use super::bytes::size64;
+
+/// Zeros are written in steps of this.
+pub(super) const FILL_BYTES: usize = 1024 * 1024;
+
 /// An exclusive hold on the data directory, given up when dropped.
 pub trait Hold: Send + Sync + Debug {}
 
@@ -74,6 +79,22 @@ pub trait Storage: Send + Sync + Debug {
     }
 }
 
+/// Writes zeros by plain writes.
+pub(super) fn fill_zeros_cached<F: StorageFile + ?Sized>(
+    file: &F,
+    from: u64,
+    to: u64,
+) -> io::Result<()> {
+    let zeros = vec![0; FILL_BYTES];
+    let mut at = from;
+    while at < to {
+        let step = usize::try_from(to - at).map_or(FILL_BYTES, |left| left.min(FILL_BYTES));
+        file.write_all_at(zeros.get(..step).unwrap_or_default(), at)?;
+        at += size64(step);
+    }
+    Ok(())
+}
+
 /// An open file.
 pub trait StorageFile: Send + Sync + Debug {
     /// Writes all of `bytes` at `offset`.
@@ -82,6 +103,15 @@ pub trait StorageFile: Send + Sync + Debug {
     ///
     /// As the system says; any part of the bytes may have been written.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Writes zeros from the start of the file up to `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// As the system says; any part of the zeros may have been written.
+    fn fill_zeros(&self, bytes: u64) -> io::Result<()> {
+        fill_zeros_cached(self, 0, bytes)
+    }
 
     /// Reads at `offset` until `into` is full or the file ends; gives the number of bytes.
     ///

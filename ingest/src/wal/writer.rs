@@ -16,6 +16,9 @@ use super::storage::{Storage, StorageFile, is_full, join};
 use super::walk::WAL_DIR;
 use super::{Bug, Planted};
 
+/// Writes end at multiples of this.
+const PAGE_BYTES: u64 = 4096;
+
 /// A frame was not written. It takes no place in the log.
 #[derive(Debug)]
 pub(crate) enum WriteError {
@@ -53,6 +56,9 @@ struct Active {
     offset: u64,
     /// Room up to here.
     file_bytes: u64,
+    /// Its zeros were written past the page cache: a page that is written in part would be read
+    /// first, so writes go up to the page's end.
+    whole_pages: bool,
 }
 
 /// Who writes, and how large segments are.
@@ -128,6 +134,7 @@ impl Writer {
                 file,
                 offset,
                 file_bytes,
+                whole_pages: false,
             });
         }
     }
@@ -170,7 +177,7 @@ impl Writer {
     /// [`WriteError::Broken`], when that is unknown.
     pub(crate) fn write(
         &mut self,
-        frame: &mut [u8],
+        frame: &mut Vec<u8>,
         header: &FrameHeader,
         node: u64,
     ) -> Result<Written, WriteError> {
@@ -193,9 +200,22 @@ impl Writer {
                 ..*header
             },
         );
-        if let Err(e) = active.file.write_all_at(frame, active.offset) {
+        if active.whole_pages {
+            let end = active.offset + frame_bytes;
+            let padded = end.next_multiple_of(PAGE_BYTES).min(active.file_bytes) - active.offset;
+            frame.resize(usize::try_from(padded).unwrap_or(frame.len()), 0);
+        }
+        let put = active.file.write_all_at(frame, active.offset);
+        frame.truncate(usize::try_from(frame_bytes).unwrap_or(frame.len()));
+        if let Err(e) = put {
+            // Where only the zeros behind it failed, the frame is there: not refused for certain.
+            let open = active.whole_pages;
             self.give_up();
-            return Err(refused(e));
+            return Err(if open {
+                WriteError::Refused(e)
+            } else {
+                refused(e)
+            });
         }
         let fsync_seconds = self.sync_frame()?;
         let Some(active) = &mut self.active else {
@@ -259,7 +279,8 @@ impl Writer {
         let path = join(WAL_DIR, &name);
         let wanted = size64(SEGMENT_HEADER_BYTES) + frame_bytes;
         let file_bytes = self.settings.segment_bytes.max(wanted);
-        let file = if wanted <= self.settings.segment_bytes && self.spare.take() {
+        let whole_pages = wanted <= self.settings.segment_bytes && self.spare.take();
+        let file = if whole_pages {
             self.storage
                 .rename(super::spare::SPARE_PATH, &path)
                 .and_then(|()| self.storage.open(&path))
@@ -309,6 +330,7 @@ impl Writer {
             file,
             offset,
             file_bytes,
+            whole_pages,
         });
         Ok(())
     }

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::Gathered;
 use super::envelope::Found;
-use crate::decode::instant::Instant;
+use crate::decode::DecodeError;
+use crate::decode::instant::{Odd, put_time};
 use crate::decode::json::refusal;
-use crate::decode::table::{Cell, Table, as_integer, as_money, as_text, first};
-use crate::decode::{Acceptance, DecodeError};
+use crate::decode::table::{Cell, Table, as_integer, as_money, as_text, digest_hex, first};
 
 /// Text columns and where an event says it; the first that says something wins.
 const TEXTS: &[(&str, &[&str])] = &[
@@ -104,7 +104,7 @@ pub(super) fn push(gathered: &mut Gathered<'_>, found: Found<'_>) -> Result<(), 
     }
     push_type(table, &event);
     push_lists(table, &event);
-    push_time(table, first(&event, TIMES).or(found.time), at);
+    put_time(table, first(&event, TIMES).or(found.time), Odd::Text, at);
     if let Some(cost) = first(&event, &["unmapped.cost_usd"]).and_then(as_money) {
         table.set("cost_reported_usd", Cell::Money(cost));
     }
@@ -122,12 +122,9 @@ fn event_uid(gathered: &mut Gathered<'_>, event: &Value, raw: &str) -> String {
         let digest = *blake3::hash(raw.as_bytes()).as_bytes();
         let repeat = gathered.repeats.entry(digest).or_insert(0);
         *repeat += 1;
-        let mut whole = blake3::Hasher::new();
-        whole.update(&digest);
-        whole.update(&repeat.to_le_bytes());
-        let whole = whole.finalize();
-        let half = whole.as_bytes().iter().take(16);
-        half.map(|byte| format!("{byte:02x}")).collect()
+        let mut whole = digest.to_vec();
+        whole.extend_from_slice(&repeat.to_le_bytes());
+        digest_hex(&whole)
     })
 }
 
@@ -177,28 +174,4 @@ fn trace_uid(event: &Value) -> Option<String> {
         };
         observable.get("trace_id").or(value).and_then(as_text)
     })
-}
-
-fn push_time(table: &mut Table, sent: Option<&Value>, at: &Acceptance) {
-    let instant = sent.and_then(Instant::read);
-    let (date, by_receipt) = at.part_date(instant.map(Instant::micros));
-    let mut flags = Vec::new();
-    match (sent, instant) {
-        (None, _) => flags.push("missing"),
-        (Some(_), None) => flags.push("unreadable"),
-        (Some(_), Some(instant)) => {
-            table.set("event_time", Cell::Time(instant.micros()));
-            table.set("event_time_unix_nano", Cell::Int64(instant.nanos));
-            flags.extend(instant.unit);
-            if instant.text {
-                flags.push("text");
-            }
-        }
-    }
-    if by_receipt {
-        flags.push("part_date_received");
-    }
-    let flags = flags.into_iter().map(str::to_owned).collect();
-    table.set("time_flags", Cell::Texts(flags));
-    table.set("part_date", Cell::Date(date));
 }

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::canonical::is_canonical;
 use super::envelope::{Envelope, Record, sorted};
 use crate::decode::Acceptance;
-use crate::decode::instant::Instant;
-use crate::decode::table::{Cell, Table, as_money, as_text, first};
+use crate::decode::instant::{Odd, put_time};
+use crate::decode::table::{Cell, Table, as_money, as_text, digest_hex, first};
 
 /// What the rows of a request share.
 pub(super) struct Context<'c> {
@@ -144,7 +144,7 @@ fn push(
     push_decision(table, value);
     push_chain(table, value, &context.envelope.source_id, &session);
     push_numbers(table, value);
-    push_time(table, value, context.at);
+    put_time(table, first(value, TIMES), Odd::NoOffset, context.at);
     table.set(
         "content_key",
         Cell::Text(&digest_hex(sorted(value).as_bytes())),
@@ -163,17 +163,6 @@ fn event_id(value: &Value, place: usize, context: &Context<'_>) -> String {
         whole.extend_from_slice(&place.to_le_bytes());
         digest_hex(&whole)
     })
-}
-
-/// The first 128 bits of the BLAKE3, as 32 digits.
-fn digest_hex(bytes: &[u8]) -> String {
-    let digest = blake3::hash(bytes);
-    digest
-        .as_bytes()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// Ids in hex are lower case everywhere; what is no hex stays as it is.
@@ -251,29 +240,4 @@ fn push_numbers(table: &mut Table, value: &Value) {
     if let Some(cost) = first(value, &["cost_usd"]).and_then(as_money) {
         table.set("cost_reported_usd", Cell::Money(cost));
     }
-}
-
-fn push_time(table: &mut Table, value: &Value, at: &Acceptance) {
-    let sent = first(value, TIMES);
-    let instant = sent.and_then(Instant::read);
-    let (date, by_receipt) = at.part_date(instant.map(Instant::micros));
-    let mut flags = Vec::new();
-    match (sent, instant) {
-        (None, _) => flags.push("missing"),
-        (Some(_), None) => flags.push("unreadable"),
-        (Some(_), Some(instant)) => {
-            table.set("event_time", Cell::Time(instant.micros()));
-            table.set("event_time_unix_nano", Cell::Int64(instant.nanos));
-            flags.extend(instant.unit);
-            if !instant.zoned {
-                flags.push("no_offset");
-            }
-        }
-    }
-    if by_receipt {
-        flags.push("part_date_received");
-    }
-    let flags = flags.into_iter().map(str::to_owned).collect();
-    table.set("time_flags", Cell::Texts(flags));
-    table.set("part_date", Cell::Date(date));
 }
