@@ -24,8 +24,8 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-use crate::QueryError;
 use crate::error::ErrorKind;
+use crate::{QueryError, views};
 
 /// The most tokens of a statement: lists of a few thousand ids pass.
 const TOKENS_MAX: usize = 16_384;
@@ -240,7 +240,11 @@ impl Inspector {
         let key = last(name);
         let frames = self.frames.iter().rev();
         let found = frames.filter_map(|f| f.named.get(&key)).max();
-        found.map_or(1, |w| w.saturating_add(1))
+        let view = || views::view(&key).map(|v| v.weight);
+        found
+            .copied()
+            .or_else(view)
+            .map_or(1, |w| w.saturating_add(1))
     }
 
     fn count_grouping(&mut self, expr: &Expr) -> ControlFlow<QueryError> {
@@ -342,12 +346,18 @@ impl Visitor for Inspector {
                 args: None,
                 version: None,
                 json_path: None,
+                // The planner passes these over in silence: the answer would be to another question.
+                with_ordinality: false,
+                sample: None,
+                with_hints,
+                partitions,
+                index_hints,
                 ..
-            } => {
+            } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() => {
                 let weight = self.weight_of(name);
                 self.weigh(weight)
             }
-            TableFactor::Derived { .. }
+            TableFactor::Derived { sample: None, .. }
             | TableFactor::NestedJoin { .. }
             | TableFactor::UNNEST { .. } => self.weigh(1),
             _ => ControlFlow::Break(QueryError::refused(

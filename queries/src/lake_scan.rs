@@ -6,7 +6,9 @@
 //! In a table that is partitioned by date alone, files are shared. There the tenant's rows are
 //! taken out behind a fence: a stream that the optimiser cannot look into. No predicate of a query
 //! is evaluated on another tenant's row, or on statistics made from one, so none can tell by an
-//! error, by its plan or by what is skipped, what is in there.
+//! error, by its plan or by what is skipped, what is in there. Only predicates on the day choose
+//! among shared files, by the day in their paths; and the fence has the same number of streams
+//! whichever files lie behind it, so that a plan does not count them.
 
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use object_store::ObjectStore;
@@ -54,19 +57,10 @@ const BATCH_ROWS_MIN: u64 = 64;
 /// How the lake's files are reached.
 #[derive(Debug)]
 pub(crate) struct LakeAccess {
-    /// The store that holds them.
+    /// The store that holds them, with the lake as its root.
     pub(crate) store: Arc<dyn ObjectStore>,
     /// Parsed footers, which never change as files never do.
     pub(crate) footers: Arc<FileMetadataCache>,
-    /// Where each dataset's table lies in the store.
-    pub(crate) prefixes: Vec<(Dataset, Path)>,
-}
-
-impl LakeAccess {
-    fn prefix(&self, dataset: Dataset) -> Result<&Path> {
-        let found = self.prefixes.iter().find(|(d, _)| *d == dataset);
-        found.map(|(_, path)| path).ok_or_else(|| fault("prefix"))
-    }
 }
 
 /// One scan of a dataset's files for one tenant.
@@ -94,7 +88,10 @@ impl LakeScan<'_> {
         let (mut own, mut shared) = (Vec::new(), Vec::new());
         for file in files {
             match &file.tenant {
-                Some(tenant) if tenant == self.tenant => own.push(file.as_ref()),
+                Some(tenant) if tenant == self.tenant => {
+                    check_folder(file, tenant)?;
+                    own.push(file.as_ref());
+                }
                 Some(_) => {}
                 None => shared.push(file.as_ref()),
             }
@@ -155,6 +152,13 @@ impl LakeScan<'_> {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let table = self.table_schema(&[DATE])?;
         let full = table.table_schema();
+        let files = match conjunction(self.filters.iter().filter(|f| only_of_day(f)).cloned()) {
+            Some(days) => prune::keep(files, &physical(&days, full, state)?, full),
+            None => files.to_vec(),
+        };
+        if files.is_empty() {
+            return self.fence(None, state);
+        }
         let mine = col(TENANT).eq(lit(self.tenant.as_str()));
         let source = self
             .source(&table, state)
@@ -165,9 +169,9 @@ impl LakeScan<'_> {
         let beside = asked.is_none().then_some(tenant_place);
         let wanted = self.projection.iter().copied().chain(beside);
         let config = FileScanConfigBuilder::new(OnlyLake::url()?, Arc::new(source))
-            .with_file_groups(self.groups(files, |file| Ok(vec![date(file)?]), state)?)
+            .with_file_groups(self.groups(&files, |file| Ok(vec![date(file)?]), state)?)
             .with_projection_indices(Some(self.places(wanted, full)?))?
-            .with_batch_size(Some(batch_rows(files)))
+            .with_batch_size(Some(batch_rows(&files)))
             .build();
         let scan = DataSourceExec::from_data_source(config);
         let filter = physical(&mine, &scan.schema(), state)?;
@@ -184,17 +188,23 @@ impl LakeScan<'_> {
         let columns: Vec<_> = columns.collect();
         let projected: Arc<dyn ExecutionPlan> =
             Arc::new(ProjectionExec::try_new(columns, mine_only)?);
-        self.fence(projected)
+        self.fence(Some(projected), state)
     }
 
-    /// Hides `inner` from the optimiser.
-    fn fence(&self, inner: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = inner.schema();
-        let count = inner.output_partitioning().partition_count();
-        let parts = (0..count).map(|partition| {
+    /// Hides `inner` from the optimiser, also how many streams it has; `None` gives no rows.
+    fn fence(
+        &self,
+        inner: Option<Arc<dyn ExecutionPlan>>,
+        state: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = Arc::new(self.dataset.schema().project(self.projection)?);
+        let streams = state.config().target_partitions().max(1);
+        let inner_streams = |i: &Arc<dyn ExecutionPlan>| i.output_partitioning().partition_count();
+        let used = inner.as_ref().map_or(0, inner_streams);
+        let parts = (0..streams.max(used)).map(|partition| {
             Arc::new(Fenced {
                 schema: Arc::clone(&schema),
-                inner: Arc::clone(&inner),
+                inner: inner.clone().filter(|_| partition < used),
                 partition,
             }) as Arc<dyn PartitionStream>
         });
@@ -251,10 +261,10 @@ impl LakeScan<'_> {
         values: impl Fn(&LakeFile) -> Result<Vec<ScalarValue>>,
         state: &dyn Session,
     ) -> Result<Vec<FileGroup>> {
-        let prefix = self.access.prefix(self.dataset)?;
         let mut placed = Vec::with_capacity(files.len());
         for file in files {
-            let path = Path::parse(format!("{prefix}/{}", file.path)).map_err(|_| fault("path"))?;
+            let path = format!("{}/{}", self.dataset.name(), file.path);
+            let path = Path::parse(path).map_err(|_| fault("path"))?;
             let mut part = PartitionedFile::new(String::new(), file.size);
             part.object_meta.location = path;
             part.partition_values = values(file)?;
@@ -269,7 +279,7 @@ impl LakeScan<'_> {
 #[derive(Debug)]
 struct Fenced {
     schema: SchemaRef,
-    inner: Arc<dyn ExecutionPlan>,
+    inner: Option<Arc<dyn ExecutionPlan>>,
     partition: usize,
 }
 
@@ -279,14 +289,36 @@ impl PartitionStream for Fenced {
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-        match self.inner.execute(self.partition, context) {
-            Ok(stream) => stream,
-            Err(error) => Box::pin(RecordBatchStreamAdapter::new(
-                Arc::clone(&self.schema),
-                futures::stream::iter([Err(error)]),
-            )),
-        }
+        let inner = self.inner.as_ref();
+        let failed = match inner.map(|inner| inner.execute(self.partition, context)) {
+            Some(Ok(stream)) => return stream,
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        };
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            futures::stream::iter(failed),
+        ))
+    }
+}
+
+/// Whether `filter` speaks of the partition's day and of nothing in a row.
+fn only_of_day(filter: &Expr) -> bool {
+    let columns = filter.column_refs();
+    !columns.is_empty() && columns.iter().all(|column| column.name == DATE)
+}
+
+/// The log says whose file it is, and so does its folder where it has one; where the two differ,
+/// neither is trusted.
+fn check_folder(file: &LakeFile, tenant: &TenantId) -> Result<()> {
+    let mut folders = file.path.split('/').filter_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        (name == TENANT).then_some(value)
+    });
+    if folders.all(|folder| folder == tenant.as_str()) {
+        Ok(())
+    } else {
+        Err(fault("a file of this tenant lies in another one's folder"))
     }
 }
 

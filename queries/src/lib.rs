@@ -26,6 +26,7 @@ mod lake_scan;
 mod pool;
 mod prune;
 mod recent;
+mod reference;
 mod run;
 mod stop;
 mod store;
@@ -34,3 +35,4 @@ mod views;
 
 pub use engine::{Answer, Engine, EngineConfig, QueryLimits};
 pub use error::{ErrorKind, QueryError};
+pub use reference::reference;

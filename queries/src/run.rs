@@ -32,7 +32,7 @@ use crate::guard::{self, Request};
 use crate::lake_scan::LakeAccess;
 use crate::pool::QueryPool;
 use crate::stop::{Stop, stoppable};
-use crate::store::OnlyLake;
+use crate::store::{self, OnlyLake};
 use crate::table::TenantTable;
 use crate::views::{self, View};
 use crate::{EngineConfig, QueryError};
@@ -85,15 +85,15 @@ impl Core {
         config: EngineConfig,
         threads: usize,
     ) -> Result<Self, QueryError> {
+        let store = store::rooted(&lake)?;
         let env = RuntimeEnvBuilder::new()
-            .with_object_store_registry(Arc::new(OnlyLake::new(lake.store())))
+            .with_object_store_registry(Arc::new(OnlyLake::new(Arc::clone(&store))))
             .with_metadata_cache_limit(FOOTER_CACHE_BYTES)
             .with_disk_manager_builder(no_spill())
             .build_arc()?;
         let access = LakeAccess {
-            store: lake.store(),
+            store,
             footers: env.cache_manager.get_file_metadata_cache(),
-            prefixes: Dataset::ALL.map(|d| (d, lake.table_prefix(d))).to_vec(),
         };
         let base = SessionStateBuilder::new()
             .with_config(session_config(threads))

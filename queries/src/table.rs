@@ -90,6 +90,9 @@ impl TenantTable {
     }
 
     /// The recent rows as a plan, spread over at most `streams` streams; `None` where none are.
+    ///
+    /// The blocks hold the rows of all tenants: however many these are, the plan shows `streams`
+    /// streams, some of them without a block.
     fn recent_plan(
         &self,
         projection: &[usize],
@@ -112,6 +115,11 @@ impl TenantTable {
                 projection.to_vec(),
             )?;
             parts.push(Arc::new(stream) as _);
+        }
+        for _ in parts.len()..streams {
+            let (tenant, full) = (self.tenant.clone(), Arc::clone(&full));
+            let empty = RecentStream::new(Vec::new(), tenant, full, projection.to_vec())?;
+            parts.push(Arc::new(empty) as _);
         }
         let schema = Arc::new(full.project(projection)?);
         let plan = StreamingTableExec::try_new(schema, parts, None, [], false, limit)?;

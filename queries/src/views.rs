@@ -16,6 +16,22 @@ pub(crate) struct View {
     /// What it reads; a view reads datasets, not views.
     pub(crate) reads: &'static [Dataset],
     pub(crate) sql: &'static str,
+    /// How many selects and tables it puts in the place of its name.
+    pub(crate) weight: u64,
+    /// What its columns mean, where they are not a dataset's own.
+    pub(crate) columns: &'static [(&'static str, &'static str)],
+}
+
+impl View {
+    /// What `column` means: the view's own word, else that of a dataset that it reads.
+    fn column_doc(&self, column: &str) -> Option<&'static str> {
+        let own = self.columns.iter().find(|(name, _)| *name == column);
+        let read = || {
+            let columns = self.reads.iter().flat_map(|d| d.columns());
+            columns.into_iter().find(|c| c.name == column)
+        };
+        own.map(|(_, doc)| *doc).or_else(|| read().map(|c| c.doc))
+    }
 }
 
 /// Every view.
@@ -25,17 +41,89 @@ pub(crate) const VIEWS: &[View] = &[
         doc: "Model calls, tokens and cost by skill and model, the skill as the call's own span names it",
         reads: &[Dataset::Spans],
         sql: include_str!("views/cost_per_skill.sql"),
+        weight: 2,
+        columns: &[
+            (
+                "skill",
+                "The skill; (unattributed) where the call's own span names none",
+            ),
+            (
+                "model",
+                "The model that answered, else the one asked for; (unknown) where neither is named",
+            ),
+            ("calls", "Model calls"),
+            ("input_tokens", "Input tokens, cached ones included"),
+            ("output_tokens", "Output tokens, reasoning included"),
+            (
+                "cost_usd",
+                "Their cost in US dollars; NULL where no call has one",
+            ),
+            ("calls_without_cost", "Calls whose cost is not known"),
+        ],
+    },
+    View {
+        name: "duplicate_spans",
+        doc: "One row a span that is stored more than once: how often, and whether the copies differ",
+        reads: &[Dataset::Spans],
+        sql: include_str!("views/duplicate_spans.sql"),
+        weight: 6,
+        columns: &[
+            ("copies", "Rows stored with these ids"),
+            (
+                "contents",
+                "How many of them differ, by content_key: the rows that spans_distinct keeps",
+            ),
+            (
+                "surplus",
+                "Rows that repeat another one: those that spans_distinct leaves out",
+            ),
+            (
+                "conflict",
+                "Whether different spans were sent under the same ids",
+            ),
+            ("first_received_at", "When the first of them was accepted"),
+            ("last_received_at", "When the last of them was accepted"),
+        ],
+    },
+    View {
+        name: "spans_distinct",
+        doc: "The spans, each once: of rows with the same ids and content the one that was accepted first",
+        reads: &[Dataset::Spans],
+        sql: include_str!("views/spans_distinct.sql"),
+        weight: 9,
+        columns: &[],
     },
     View {
         name: "traces",
         doc: "One row a trace: its first and last time, spans, errors, model calls and cost",
         reads: &[Dataset::Spans],
         sql: include_str!("views/traces.sql"),
+        weight: 2,
+        columns: &[
+            ("start_time", "The start of its first span"),
+            (
+                "end_time",
+                "The end of its last span; the start where a span has no end",
+            ),
+            ("spans", "Spans that have arrived"),
+            ("errors", "Spans whose status is error"),
+            (
+                "root_name",
+                "The name of the span without a parent; NULL where it has not arrived",
+            ),
+            ("service_name", "The first by name of the services in it"),
+            ("agent_name", "The first by name of the agents in it"),
+            ("model_calls", "Spans that are calls of models"),
+            (
+                "cost_usd",
+                "The cost of these calls; NULL where none is known",
+            ),
+        ],
     },
 ];
 
 /// What a table holds, in a sentence.
-fn doc(dataset: Dataset) -> &'static str {
+pub(crate) fn doc(dataset: Dataset) -> &'static str {
     match dataset {
         Dataset::Spans => "One row a span, with the canonical agent columns and cost",
         Dataset::ProxyAudit => "One row an audit event of a gateway or MCP proxy",
@@ -74,7 +162,10 @@ pub(crate) fn list() -> Result<RecordBatch, QueryError> {
 /// The answer to `DESCRIBE`: the columns of `schema`, with what the model says of them.
 pub(crate) fn describe(table: &str, schema: &Schema) -> Result<RecordBatch, QueryError> {
     let columns = Dataset::from_name(table).map_or(&[] as &[_], Dataset::columns);
-    let doc = |name: &str| columns.iter().find(|c| c.name == name).map(|c| c.doc);
+    let doc = |name: &str| match view(table) {
+        Some(view) => view.column_doc(name),
+        None => columns.iter().find(|c| c.name == name).map(|c| c.doc),
+    };
     let fields = schema.fields();
     let names: StringArray = fields.iter().map(|f| Some(f.name().as_str())).collect();
     let types = fields.iter().map(|f| Some(type_name(f.data_type())));

@@ -10,6 +10,7 @@ pub(crate) mod out;
 pub(crate) mod place;
 pub(crate) mod query;
 pub(crate) mod remote;
+pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod tail;
 pub(crate) mod trace;
@@ -39,6 +40,8 @@ enum Command {
     Demo(crate::demo::Args),
     /// Ask a running server in SQL.
     Query(query::Args),
+    /// Print the reference of the SQL tables, views, columns and functions.
+    Schema,
     /// Recount: is what was accepted stored, set aside or pending, row for row?
     Verify(verify::Args),
     /// Look into a stopped node's write-ahead log, and mend it.
@@ -89,6 +92,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Config(command) => config::run(command),
+        Command::Schema => schema::run(),
         Command::Connect(args) => connect::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Wal(command) => wal::run(command),

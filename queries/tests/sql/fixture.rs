@@ -184,6 +184,16 @@ impl Site {
             ..LakeConfig::default()
         };
         let lake = Arc::new(Lake::open(&config).await.unwrap());
+        Self::build(dir, lake, change)
+    }
+
+    /// A site over a lake that is open already.
+    pub(crate) fn over(lake: Arc<Lake>, change: impl FnOnce(&mut EngineConfig)) -> Self {
+        let dir = TempDir::with_prefix("weir-queries-").unwrap();
+        Self::build(dir, lake, change)
+    }
+
+    fn build(dir: TempDir, lake: Arc<Lake>, change: impl FnOnce(&mut EngineConfig)) -> Self {
         let recent = Arc::new(HeldRows::new(7));
         let mut config = EngineConfig {
             spill_dir: dir.path().join("spill"),

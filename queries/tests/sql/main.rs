@@ -10,9 +10,15 @@
 
 mod answers;
 mod consistency;
+mod duplicates;
 mod fixture;
 mod hostile;
+mod isolation;
 mod limits;
 mod plans;
+mod ranges;
+mod reference;
 mod same_as_memory;
+mod skipping;
 mod tenants;
+mod worlds;
