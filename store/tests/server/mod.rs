@@ -132,7 +132,12 @@ impl Postgres {
                 "/CN=localhost",
             ])
             .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
-            .args(["-addext", "subjectAltName=DNS:localhost"])
+            .args([
+                "-extensions",
+                "usr_cert",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+            ])
             .arg("-keyout")
             .arg(&key)
             .arg("-out")
