@@ -247,15 +247,22 @@ impl Party {
     }
 
     fn used_up(&self, of: Measure, rate: Rate, dry: Dry) -> Refusal {
-        let (code, what) = match of {
-            Measure::Bytes => ("quota_bytes", "bytes a second"),
-            Measure::Rows => ("quota_rows", "rows a second"),
-            Measure::Queries => ("quota_queries", "queries a minute"),
+        let Rate { amount, burst, .. } = rate;
+        let (code, rate) = match of {
+            Measure::Bytes => (
+                "quota_bytes",
+                format!("{amount} bytes a second, {burst} at once"),
+            ),
+            Measure::Rows => (
+                "quota_rows",
+                format!("{amount} rows a second, {burst} at once"),
+            ),
+            Measure::Queries => ("quota_queries", format!("queries a minute: {amount}")),
         };
         let text = format!(
-            "the quota of this {} is used up ({} {what}, {} at once); nothing was kept, try again \
-             later",
-            self.whose, rate.amount, rate.burst
+            "the quota of this {} is used up ({rate}); nothing of this request was kept or run, \
+             try it again later",
+            self.whose
         );
         Refusal {
             retry_after: Some(dry.wait),
