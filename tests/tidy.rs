@@ -38,6 +38,7 @@ const ONE_HOME: &[(&str, &[&str])] = &[
     ("datafusion", &["queries"]),
     ("deltalake", &["lake"]),
     ("rusqlite", &["store"]),
+    ("tokio-postgres", &["store"]),
     ("axum", &["."]),
     ("clap", &[".", "xtask"]),
     ("tonic", &["."]),

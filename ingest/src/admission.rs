@@ -4,6 +4,10 @@
 //! memory of all requests in flight is bounded. Nothing waits here: what does not fit is told to
 //! come back later, since a queue at the door would only hide the overload until clients time out.
 //!
+//! Where several tenants share a node, a [`Budget`] is told whose requests it counts: a tenant may
+//! hold at most [`SHARE`] times what is free after it, so that one alone leaves a fifth to whoever
+//! comes, and several that want all end with equal parts.
+//!
 //! # Invariants
 //!
 //! * The sum of all live [`Reservation`]s never exceeds the budget.
@@ -18,15 +22,32 @@ use weir_model::{Classify, Fault};
 /// How long a client that found no room is asked to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How many times what is free one tenant may hold.
+pub const SHARE: usize = 4;
+
 /// How many bytes all requests in flight may hold together; clones share one budget.
 #[derive(Clone, Debug)]
 pub struct Budget {
     shared: Arc<Shared>,
+    share: Option<Share>,
+}
+
+/// What the requests of one tenant hold; clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Share(Arc<AtomicUsize>);
+
+impl Share {
+    /// The bytes that the tenant's requests hold now.
+    pub fn used(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 #[derive(Debug)]
 struct Shared {
     limit: usize,
+    /// What a tenant may hold in any case, so that its largest request is always possible.
+    floor: usize,
     used: AtomicUsize,
 }
 
@@ -35,6 +56,7 @@ struct Shared {
 #[must_use = "the bytes are given back when this is dropped"]
 pub struct Reservation {
     shared: Arc<Shared>,
+    share: Option<Share>,
     bytes: usize,
 }
 
@@ -57,11 +79,27 @@ impl Classify for Overloaded {
 impl Budget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Self {
+        Self::with_floor(bytes, 0)
+    }
+
+    /// A budget of `bytes`, of which a tenant may hold `floor` whatever others hold.
+    pub fn with_floor(bytes: usize, floor: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
                 limit: bytes,
+                floor,
                 used: AtomicUsize::new(0),
             }),
+            share: None,
+        }
+    }
+
+    /// The same budget, for requests that count towards `share`.
+    #[must_use]
+    pub fn shared_by(&self, share: &Share) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            share: Some(share.clone()),
         }
     }
 
@@ -72,8 +110,24 @@ impl Budget {
     ///
     /// # Errors
     ///
-    /// [`Overloaded`] where the rest of the budget is smaller; nothing was taken.
+    /// [`Overloaded`] where the rest of the budget, or of the tenant's share of it, is smaller;
+    /// nothing was taken.
     pub fn reserve(&self, bytes: usize) -> Result<Reservation, Overloaded> {
+        if let Some(share) = &self.share {
+            // Two looks that are not one: a race may exceed a share by a request, the budget never.
+            let free = self
+                .shared
+                .limit
+                .saturating_sub(self.used())
+                .saturating_sub(bytes);
+            let fair = free.saturating_mul(SHARE).max(self.shared.floor);
+            let used = share.used();
+            if used > 0 && used.saturating_add(bytes) > fair {
+                return Err(Overloaded {
+                    retry_after: RETRY_AFTER,
+                });
+            }
+        }
         let mut held = bytes;
         let taken = self
             .shared
@@ -88,10 +142,16 @@ impl Budget {
                     .filter(|sum| *sum <= self.shared.limit)
             });
         match taken {
-            Ok(_) => Ok(Reservation {
-                shared: Arc::clone(&self.shared),
-                bytes: held,
-            }),
+            Ok(_) => {
+                if let Some(Share(used)) = &self.share {
+                    used.fetch_add(held, Ordering::AcqRel);
+                }
+                Ok(Reservation {
+                    shared: Arc::clone(&self.shared),
+                    share: self.share.clone(),
+                    bytes: held,
+                })
+            }
             Err(_) => Err(Overloaded {
                 retry_after: RETRY_AFTER,
             }),
@@ -118,14 +178,21 @@ impl Reservation {
     /// Gives back all but `bytes`; one that already holds less stays as it is.
     pub fn shrink(&mut self, bytes: usize) {
         let back = self.bytes.saturating_sub(bytes);
-        self.bytes -= back;
-        self.shared.used.fetch_sub(back, Ordering::AcqRel);
+        self.give_back(back);
+    }
+
+    fn give_back(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.shared.used.fetch_sub(bytes, Ordering::AcqRel);
+        if let Some(Share(used)) = &self.share {
+            used.fetch_sub(bytes, Ordering::AcqRel);
+        }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.shared.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.give_back(self.bytes);
     }
 }
 
@@ -158,6 +225,55 @@ mod tests {
         let small = budget.reserve(1).unwrap();
         assert!(budget.reserve(1000).is_err(), "not beside another");
         drop(small);
+    }
+
+    /// What `share` can get by asking for one byte after another.
+    fn all_that_it_gets(budget: &Budget, share: &Share) -> Vec<Reservation> {
+        let own = budget.shared_by(share);
+        std::iter::from_fn(|| own.reserve(1).ok()).collect()
+    }
+
+    #[test]
+    fn a_tenant_that_takes_all_it_gets_leaves_a_fifth_to_the_next() {
+        let budget = Budget::new(1_000);
+        let (greedy, modest) = (Share::default(), Share::default());
+        let held = all_that_it_gets(&budget, &greedy);
+        assert_eq!((held.len(), greedy.used(), budget.used()), (800, 800, 800));
+        let other = budget.shared_by(&modest).reserve(100).unwrap();
+        assert!(budget.shared_by(&greedy).reserve(1).is_err());
+        drop(held);
+        assert_eq!((greedy.used(), modest.used(), budget.used()), (0, 100, 100));
+        drop(other);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn tenants_that_all_want_more_end_with_equal_parts() {
+        let budget = Budget::new(900);
+        let shares: Vec<Share> = (0..2).map(|_| Share::default()).collect();
+        let mut held: Vec<Vec<Reservation>> = vec![Vec::new(), Vec::new()];
+        // Requests come and go: each gives one back and asks for two.
+        for _ in 0..2_000 {
+            for (share, own) in shares.iter().zip(&mut held) {
+                drop(own.pop());
+                for _ in 0..2 {
+                    own.extend(budget.shared_by(share).reserve(1));
+                }
+            }
+        }
+        for share in &shares {
+            assert!((395..=405).contains(&share.used()), "{}", share.used());
+        }
+    }
+
+    #[test]
+    fn the_floor_lets_the_largest_request_grow_in_a_small_budget() {
+        let budget = Budget::with_floor(100, 100);
+        let own = budget.shared_by(&Share::default());
+        let first = own.reserve(20).unwrap();
+        let rest = own.reserve(80).unwrap();
+        assert_eq!(budget.used(), 100);
+        drop((first, rest));
     }
 
     #[test]

@@ -4,4 +4,5 @@ pub mod admission;
 pub mod compression;
 pub mod decode;
 pub mod log;
+pub mod quota;
 pub mod wal;

@@ -22,6 +22,7 @@ use weir_transforms::Enricher;
 use crate::app::arrivals::Arrivals;
 use crate::app::counters::{self, Counters};
 use crate::app::prepare::{self, Audit, Prepared};
+use crate::app::quota::Caller;
 use crate::app::resends::{Name, Resends, Standing, Ticket};
 use crate::http::body::{BodyLimits, INLINE_BYTES_MAX};
 use crate::http::refusal::Refusal;
@@ -90,8 +91,8 @@ pub(crate) struct Taken {
 /// A request's body, checked and decompressed.
 #[derive(Debug)]
 pub(crate) struct Arrived {
-    /// By the credential.
-    pub(crate) tenant: TenantId,
+    /// Who sends it, by the credential.
+    pub(crate) caller: Caller,
     /// The plain body, with what it holds of the budget.
     pub(crate) body: crate::http::body::Taken,
 }
@@ -109,12 +110,14 @@ enum Look<T> {
 impl Intake {
     /// An intake that recognises the requests that `log` still holds.
     pub(crate) fn new(parts: Parts) -> Self {
+        let largest = parts.body.coded_bytes_max;
+        let largest = largest.saturating_add(parts.body.plain_bytes_max);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let intake = Self {
             bodies: Resends::new(RESEND_WINDOW_US, RESENDS_MAX),
             keys: Resends::new(KEY_WINDOW_US, KEYS_MAX),
             workers: Arc::new(Semaphore::new(cores * 2)),
-            budget: Budget::new(parts.in_flight_bytes),
+            budget: Budget::with_floor(parts.in_flight_bytes, largest),
             body: parts.body,
             arrivals: Arrivals::new(),
             counters: Arc::default(),
@@ -156,11 +159,11 @@ impl Intake {
         arrived: Arrived,
         encoding: OtlpEncoding,
     ) -> Result<Taken, Refusal> {
-        let Arrived { tenant, body } = arrived;
+        let Arrived { caller, body } = arrived;
         let length = body.bytes.len();
         let (ticket, prepared, digest) = loop {
             let intake = self.clone();
-            let (bytes, at) = (body.bytes.clone(), self.acceptance(&tenant));
+            let (bytes, at) = (body.bytes.clone(), self.acceptance(&caller.tenant));
             let look = self.beside(length, move || {
                 let digest = digest(&at.tenant, Route::Traces, &bytes);
                 let prepare =
@@ -183,7 +186,7 @@ impl Intake {
             }
         };
         let record = Record {
-            tenant,
+            caller,
             route: Route::Traces,
             digest: Some(digest),
             key: None,
@@ -198,9 +201,9 @@ impl Intake {
     ///
     /// As [`Intake::traces`]; 409 where its key was used for another payload.
     pub(crate) async fn audit(&self, arrived: Arrived) -> Result<Taken, Refusal> {
-        let Arrived { tenant, body } = arrived;
+        let Arrived { caller, body } = arrived;
         let length = body.bytes.len();
-        let (bytes, at) = (body.bytes.clone(), self.acceptance(&tenant));
+        let (bytes, at) = (body.bytes.clone(), self.acceptance(&caller.tenant));
         let limits = self.limits.clone();
         let work = move || prepare::audit(&bytes, &at, &limits);
         let Audit {
@@ -211,7 +214,7 @@ impl Intake {
         let ticket = match &key {
             None => None,
             Some(key) => loop {
-                let name = scope(&tenant, key);
+                let name = scope(&caller.tenant, key);
                 match self.keys.begin(name, payload, self.clock.now_us()) {
                     Standing::First(ticket) => break Some(ticket),
                     Standing::Repeat(answer) => {
@@ -226,7 +229,7 @@ impl Intake {
             },
         };
         let record = Record {
-            tenant,
+            caller,
             route: Route::ProxyAudit,
             digest: key.is_some().then_some(payload),
             key,
@@ -241,14 +244,14 @@ impl Intake {
     ///
     /// As [`Intake::traces`].
     pub(crate) async fn events(&self, arrived: Arrived) -> Result<Taken, Refusal> {
-        let Arrived { tenant, body } = arrived;
+        let Arrived { caller, body } = arrived;
         let length = body.bytes.len();
-        let (bytes, at) = (body.bytes.clone(), self.acceptance(&tenant));
+        let (bytes, at) = (body.bytes.clone(), self.acceptance(&caller.tenant));
         let limits = self.limits.clone();
         let work = move || prepare::events(&bytes, &at, &limits);
         let prepared = self.beside(length, work).await?;
         let record = Record {
-            tenant,
+            caller,
             route: Route::Ocsf,
             digest: None,
             key: None,
@@ -309,9 +312,12 @@ impl Intake {
         } = prepared;
         let mut at_us = self.clock.now_us();
         if !rows.is_empty() {
+            record
+                .caller
+                .charge_rows(accepted.saturating_add(rejected))?;
             let shown = self.arrivals.is_watched().then(|| rows.clone());
             let entry = Entry {
-                tenant: record.tenant.clone(),
+                tenant: record.caller.tenant.clone(),
                 route: record.route,
                 digest: record.digest,
                 idempotency_key: record.key,
@@ -325,7 +331,7 @@ impl Intake {
                 .map_err(refused)?
                 .committed_at_us;
             if let Some(rows) = shown {
-                self.arrivals.tell(&record.tenant, &rows, at_us);
+                self.arrivals.tell(&record.caller.tenant, &rows, at_us);
             }
         }
         if let Some(ticket) = ticket {
@@ -356,7 +362,7 @@ impl Intake {
 
 /// What a log entry says of its request besides its rows.
 struct Record {
-    tenant: TenantId,
+    caller: Caller,
     route: Route,
     digest: Option<Name>,
     key: Option<String>,

@@ -14,6 +14,7 @@ pub(crate) mod intake;
 pub(crate) mod node;
 pub(crate) mod parts;
 pub(crate) mod prepare;
+pub(crate) mod quota;
 pub(crate) mod resends;
 pub(crate) mod running;
 

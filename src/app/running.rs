@@ -21,7 +21,7 @@ use weir_queries::Engine;
 use weir_sinks::{Delivery, DeliveryConfig, lake::LakeSink};
 use weir_transforms::Enricher;
 
-use crate::app::access::Access;
+use crate::app::access::{self, Access};
 use crate::app::intake::{self, Intake};
 use crate::app::node::Node;
 use crate::app::parts::{self, Stores};
@@ -101,7 +101,8 @@ pub(crate) enum StartError {
     /// Other machines could reach the node without a key.
     #[error(
         "{address} can be reached by other machines, and there is no key: make one with \
-         `weir keys create --data-dir DIR --tenant NAME`, or listen on 127.0.0.1"
+         `weir keys create --tenant NAME` and the same --data-dir or --config, or listen on \
+         127.0.0.1"
     )]
     NoKeys {
         /// The address.
@@ -213,6 +214,7 @@ impl App {
         let node = Arc::new(build(config, clock, stores, (access, sockets.addresses))?);
         let mut tasks = JoinSet::new();
         sockets.serve(config, &node, &mut tasks);
+        access::keep(&node, &mut tasks);
         let hinted = Arc::clone(&node);
         tasks.spawn(async move { hint_when_idle(&hinted).await });
         Ok(Self { node, tasks })

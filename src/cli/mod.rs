@@ -9,10 +9,12 @@ pub(crate) mod logging;
 pub(crate) mod out;
 pub(crate) mod place;
 pub(crate) mod query;
+pub(crate) mod quotas;
 pub(crate) mod remote;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod tail;
+pub(crate) mod tenants;
 pub(crate) mod trace;
 pub(crate) mod verify;
 pub(crate) mod wal;
@@ -47,9 +49,12 @@ enum Command {
     /// Look into a stopped node's write-ahead log, and mend it.
     #[command(subcommand)]
     Wal(wal::Command),
-    /// Make, list and revoke the keys of tenants.
+    /// Make, list, rotate and revoke the keys of tenants.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// List tenants and set what each may use.
+    #[command(subcommand)]
+    Tenants(tenants::Command),
     /// Check and show the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -97,6 +102,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Completions(args) => completions::run(&args),
         Command::Wal(command) => wal::run(command),
         Command::Keys(command) => keys::run(command),
+        Command::Tenants(command) => tenants::run(command),
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Demo(args) => block_on(crate::demo::run(args)),
         Command::Query(args) => block_on(query::run(args)),

@@ -25,6 +25,28 @@ pub(crate) fn bytes(bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
+/// Writes rows of cells to stdout, each column as wide as its widest cell.
+///
+/// # Errors
+///
+/// As [`line()`].
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> std::io::Result<()> {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in rows {
+        let cells = row.iter().zip(widths);
+        let text: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        line(text.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
 /// Writes a line to stderr; where even that fails, nobody can be told.
 pub(crate) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");

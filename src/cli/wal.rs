@@ -55,7 +55,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Check { place } => {
             let report = wal::check(&log_dir(&place)?)?;
-            if place.json {
+            if place.json() {
                 out::line(&check_json(&report).to_string())?;
             } else {
                 out::line(&check_text(&report))?;
@@ -72,7 +72,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
                 frames_max: limit,
             };
             for frame in wal::show(&log_dir(&place)?, &options)? {
-                let text = if place.json {
+                let text = if place.json() {
                     frame_json(&frame).to_string()
                 } else {
                     frame_text(&frame)
@@ -83,7 +83,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         }
         Command::Repair { place } => {
             let report = wal::repair(&log_dir(&place)?)?;
-            if place.json {
+            if place.json() {
                 out::line(&repair_json(&report).to_string())?;
             } else {
                 out::line(&repair_text(&report))?;

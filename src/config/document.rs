@@ -33,11 +33,18 @@ pub(crate) fn yaml(config: &Config) -> String {
             Value::Text(text) if text.is_empty() => {
                 out.push_str(&format!("{indent}# {name}: (not set)\n"));
             }
+            Value::Text(_) if setting.secret => {
+                out.push_str(&format!("{indent}{name}: \"{MASK}\"\n"));
+            }
             Value::Text(text) => {
                 let text = quoted(&without_password(&text));
                 out.push_str(&format!("{indent}{name}: {text}\n"));
             }
-            Value::Switch(_) | Value::Count(_) | Value::Span(_) | Value::Address(_) => {
+            Value::Switch(_)
+            | Value::Count(_)
+            | Value::Span(_)
+            | Value::Address(_)
+            | Value::Ceiling(_) => {
                 let text = shown(setting.kind, &value);
                 out.push_str(&format!("{indent}{name}: {text}\n"));
             }
@@ -110,6 +117,12 @@ fn setting_schema(setting: &Setting) -> Json {
             ],
         }),
         Kind::Span => json!({ "type": "string", "pattern": "^([0-9]+ *(us|ms|s|m|h|d) *)+$" }),
+        Kind::Ceiling => json!({
+            "anyOf": [
+                { "type": "integer", "minimum": 1 },
+                { "type": "string", "pattern": "^(unlimited|[0-9_ ]+(B|[kKMGT]B?|[KMGT]iB)?)$" },
+            ],
+        }),
         Kind::OneOf(words) => json!({ "enum": words }),
         Kind::Map => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
     };
@@ -195,8 +208,10 @@ mod tests {
         let secret = "hunter2-very-secret";
         config.lake.options = [("aws_secret_access_key".into(), secret.into())].into();
         config.lake.url = format!("s3://user:{secret}@bucket/weir");
+        config.state.postgres_url = format!("host=db user=weir password={secret}");
         let text = yaml(&config);
         assert!(!text.contains(secret), "{text}");
+        assert!(text.contains("postgres_url: \"***\""), "{text}");
         assert!(text.contains("aws_secret_access_key: \"***\""), "{text}");
     }
 

@@ -148,6 +148,15 @@ fn contradictions(config: &Config, faults: &mut Vec<String>) {
         config.query.timeout >= limits.request_timeout,
         "`query.timeout` must be below `limits.request_timeout`, which ends every request",
     );
+    refuse(
+        config.quota.storage.is_some() && config.lake.partition != "tenant_date",
+        "`quota.storage` needs `lake.partition: tenant_date`: in tables by date alone the files of \
+         tenants are not apart",
+    );
+    refuse(
+        config.quota.burst.is_zero(),
+        "`quota.burst` must be above 0: nothing could ever be taken",
+    );
     let addresses = [
         ("listen.http", config.listen.http),
         ("listen.otlp_http", config.listen.otlp_http),

@@ -41,6 +41,10 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// Who may send and ask.
     pub(crate) auth: Auth,
+    /// Where tenants, keys and quotas lie.
+    pub(crate) state: State,
+    /// What a tenant may use that has no quotas of its own.
+    pub(crate) quota: Quota,
 }
 
 /// Where the node listens.
@@ -160,6 +164,36 @@ pub(crate) struct Auth {
     pub(crate) require_key: String,
 }
 
+/// Where tenants, keys and quotas lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// A Postgres database; empty is SQLite in the data directory.
+    pub(crate) postgres_url: String,
+    /// The authorities for its certificate; empty is those of the system.
+    pub(crate) postgres_ca_file: String,
+    /// The pepper; empty is the file `pepper` in the data directory.
+    pub(crate) pepper_file: String,
+    /// How long keys are believed while the state cannot be asked.
+    pub(crate) grace: Duration,
+}
+
+/// What a tenant may use that has no quotas of its own; `None` is unlimited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Quota {
+    /// Bytes of request bodies a second, as sent.
+    pub(crate) bytes_per_second: Option<u64>,
+    /// Rows a second.
+    pub(crate) rows_per_second: Option<u64>,
+    /// Queries a minute.
+    pub(crate) queries_per_minute: Option<u64>,
+    /// Queries at once.
+    pub(crate) queries_at_once: Option<u64>,
+    /// Bytes in the lake.
+    pub(crate) storage: Option<u64>,
+    /// For how long an unused rate can be saved up.
+    pub(crate) burst: Duration,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -218,6 +252,20 @@ impl Default for Config {
             },
             auth: Auth {
                 require_key: "auto".into(),
+            },
+            state: State {
+                postgres_url: String::new(),
+                postgres_ca_file: String::new(),
+                pepper_file: String::new(),
+                grace: Duration::from_mins(5),
+            },
+            quota: Quota {
+                bytes_per_second: None,
+                rows_per_second: None,
+                queries_per_minute: None,
+                queries_at_once: None,
+                storage: None,
+                burst: Duration::from_secs(10),
             },
         }
     }

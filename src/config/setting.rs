@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Span,
     /// `HOST:PORT`, the host as an IP address or `localhost`; port 0 takes a free one.
     Address,
+    /// A number above 0, or `unlimited`.
+    Ceiling,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// Names and texts.
@@ -43,6 +45,8 @@ pub(crate) enum Value {
     Span(Duration),
     /// See [`Kind::Address`].
     Address(SocketAddr),
+    /// See [`Kind::Ceiling`]; `None` is unlimited.
+    Ceiling(Option<u64>),
     /// See [`Kind::Map`].
     Map(BTreeMap<String, String>),
 }
@@ -104,6 +108,11 @@ impl Kind {
                 Some(word) => Ok(Value::Text((*word).to_owned())),
                 None => Err(format!("one of {} is wanted", words.join(", "))),
             },
+            Self::Ceiling if text == "unlimited" => Ok(Value::Ceiling(None)),
+            Self::Ceiling => match size(text) {
+                Ok(most) => Ok(Value::Ceiling(Some(most))),
+                Err(_) => Err("a number as `5000` or `10MiB`, or `unlimited`, is wanted".into()),
+            },
             Self::Map => pairs(text).map(Value::Map),
         }
     }
@@ -117,6 +126,7 @@ impl Kind {
             Self::Size => "size".into(),
             Self::Span => "time".into(),
             Self::Address => "address".into(),
+            Self::Ceiling => "number or unlimited".into(),
             Self::OneOf(words) => words.join(" or "),
             Self::Map => "map of texts".into(),
         }
@@ -131,6 +141,8 @@ impl std::fmt::Display for Value {
             Self::Count(n) => write!(f, "{n}"),
             Self::Span(time) => f.write_str(&span_text(*time)),
             Self::Address(address) => write!(f, "{address}"),
+            Self::Ceiling(None) => f.write_str("unlimited"),
+            Self::Ceiling(Some(most)) => write!(f, "{most}"),
             Self::Map(map) => {
                 let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 f.write_str(&pairs.join(","))
@@ -274,6 +286,22 @@ mod tests {
         assert_eq!(Kind::Span.read(&span_text(span)), Ok(Value::Span(span)));
         assert_eq!(size_text(64 << 20), "64MiB");
         assert_eq!(Kind::Size.read(&size_text(4097)), Ok(Value::Count(4097)));
+    }
+
+    #[test]
+    fn a_ceiling_is_a_number_or_none_at_all() {
+        for (text, most) in [
+            ("5000", Some(5_000)),
+            ("10MiB", Some(10 << 20)),
+            ("unlimited", None),
+        ] {
+            assert_eq!(Kind::Ceiling.read(text), Ok(Value::Ceiling(most)), "{text}");
+            let shown = Value::Ceiling(most).to_string();
+            assert_eq!(Kind::Ceiling.read(&shown), Ok(Value::Ceiling(most)));
+        }
+        for bad in ["0", "", "none", "-1"] {
+            assert!(Kind::Ceiling.read(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

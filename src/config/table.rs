@@ -321,6 +321,81 @@ pub(crate) static SETTINGS: &[Setting] = &[
         auth.require_key,
         "`auto`: a key is required as soon as one exists. `always`: without a key nothing is taken or answered."
     ),
+    Setting {
+        path: "state.postgres_url",
+        kind: Kind::Text,
+        secret: true,
+        help: "The Postgres database that holds tenants, keys and quotas for several nodes, as `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=require`; without `sslmode=require` it is spoken to in the clear. Unset, they lie in SQLite in the data directory.",
+        get: |config| Value::Text(config.state.postgres_url.clone()),
+        set: |config, value| {
+            if let Value::Text(value) = value {
+                config.state.postgres_url = value;
+            }
+        },
+    },
+    setting!(
+        "state.postgres_ca_file",
+        Kind::Text,
+        Text,
+        state.postgres_ca_file,
+        "A PEM file with the authorities that Postgres' certificate is checked against; naming one requires TLS. Unset, those of the system."
+    ),
+    setting!(
+        "state.pepper_file",
+        Kind::Text,
+        Text,
+        state.pepper_file,
+        "The file with the 32 secret bytes under which keys are stored; all nodes of one Postgres need the same. Unset, it is `pepper` in the data directory, made at the first start."
+    ),
+    setting!(
+        "state.grace",
+        Kind::Span,
+        Span,
+        state.grace,
+        "How long keys are believed while the state cannot be asked; after it requests are answered with 503. `0s`: 5 seconds."
+    ),
+    setting!(
+        "quota.bytes_per_second",
+        Kind::Ceiling,
+        Ceiling,
+        quota.bytes_per_second,
+        "Bytes of request bodies a second, as sent, of a tenant without a quota of its own (`weir tenants set`). Quotas are of one node."
+    ),
+    setting!(
+        "quota.rows_per_second",
+        Kind::Ceiling,
+        Ceiling,
+        quota.rows_per_second,
+        "Rows (spans, events) a second of such a tenant."
+    ),
+    setting!(
+        "quota.queries_per_minute",
+        Kind::Ceiling,
+        Ceiling,
+        quota.queries_per_minute,
+        "Queries a minute of such a tenant."
+    ),
+    setting!(
+        "quota.queries_at_once",
+        Kind::Ceiling,
+        Ceiling,
+        quota.queries_at_once,
+        "Queries of such a tenant that run at once, within `query.concurrency`."
+    ),
+    setting!(
+        "quota.storage",
+        Kind::Ceiling,
+        Ceiling,
+        quota.storage,
+        "Bytes that such a tenant may hold in the lake, looked at every 10 seconds; it needs `lake.partition: tenant_date`."
+    ),
+    setting!(
+        "quota.burst",
+        Kind::Span,
+        Span,
+        quota.burst,
+        "For how long an unused rate of bytes or rows can be saved up and then be used at once."
+    ),
 ];
 
 /// The setting of that name.
@@ -367,6 +442,7 @@ mod tests {
                 Value::Count(n) => Value::Count(n + 1),
                 Value::Span(time) => Value::Span(time * 2),
                 Value::Address(_) => Value::Address(([10, 0, 0, 1], 1).into()),
+                Value::Ceiling(_) => Value::Ceiling(Some(7)),
                 Value::Map(_) => Value::Map([("a".into(), "b".into())].into()),
             };
             (setting.set)(&mut config, other.clone());

@@ -9,7 +9,7 @@ use crate::app::Node;
 use crate::app::intake::Arrived;
 use crate::http::body::BodyLimits;
 use crate::http::refusal::Refusal;
-use crate::http::{auth, body};
+use crate::http::{auth, charge};
 
 /// The bytes before a message: a flag and a length.
 const PREFIX_BYTES: usize = 5;
@@ -25,15 +25,15 @@ pub(super) async fn arrive(node: &Node, request: Request) -> Result<Arrived, Ref
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_grpc", text));
     }
     let (head, stream) = request.into_parts();
-    let tenant = auth::tenant(node, &head.headers, Scope::Ingest)?;
+    let caller = auth::caller(node, &head.headers, Scope::Ingest)?;
     node.check_open()?;
     let coding = coding(&head.headers)?;
-    let budget = &node.intake.budget;
+    let budget = &caller.budget(&node.intake.budget);
     let limits = BodyLimits {
         coded_bytes_max: frame_limit(node.intake.body, coding),
         ..node.intake.body
     };
-    let mut taken = body::read(&head.headers, stream, budget, limits).await?;
+    let mut taken = charge::read(&caller, (&head.headers, stream), budget, limits).await?;
     let compressed = match taken.bytes.first() {
         Some(0) => false,
         Some(1) => true,
@@ -60,7 +60,7 @@ pub(super) async fn arrive(node: &Node, request: Request) -> Result<Arrived, Ref
         (false, _) => Coding::Identity,
     };
     let body = taken.plain(coding, budget, node.intake.body).await?;
-    Ok(Arrived { tenant, body })
+    Ok(Arrived { caller, body })
 }
 
 /// A plain message may be as long as a decompressed one; there is no header that tells before the

@@ -1,5 +1,7 @@
 //! With tonic's own client, as SDKs in Rust speak.
 
+mod access;
+
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,

@@ -17,7 +17,7 @@ use crate::app::intake::Arrived;
 use crate::app::{Node, counters};
 use crate::http::refusal::Refusal;
 use crate::http::unstored::Signal;
-use crate::http::{auth, body, rpc_status, unstored};
+use crate::http::{auth, body, charge, rpc_status, unstored};
 
 /// `POST /v1/traces`.
 pub(crate) async fn traces(State(node): State<Arc<Node>>, request: Request) -> Response {
@@ -96,13 +96,16 @@ pub(crate) async fn arrive(
         return Err(Refusal::method("POST"));
     }
     let (head, stream) = request.into_parts();
-    let tenant = auth::tenant(node, &head.headers, scope)?;
+    let caller = auth::caller(node, &head.headers, scope)?;
     node.check_open()?;
     let coding = body::coding(&head.headers)?;
-    let (budget, limits) = (&node.intake.budget, node.intake.body);
-    let coded = body::read(&head.headers, stream, budget, limits).await?;
-    let body = coded.plain(coding, budget, limits).await?;
-    Ok(Arrived { tenant, body })
+    let (budget, limits) = (caller.budget(&node.intake.budget), node.intake.body);
+    let coded = match scope {
+        Scope::Ingest => charge::read(&caller, (&head.headers, stream), &budget, limits).await?,
+        Scope::Query | Scope::Admin => body::read(&head.headers, stream, &budget, limits).await?,
+    };
+    let body = coded.plain(coding, &budget, limits).await?;
+    Ok(Arrived { caller, body })
 }
 
 /// The encoding that `Content-Type` names.

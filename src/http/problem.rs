@@ -20,6 +20,7 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_seconds() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
+        response.headers_mut().extend(self.headers.iter().cloned());
         response.extensions_mut().insert(Pending(self));
         response
     }

@@ -102,6 +102,8 @@ pub(crate) async fn run(State(node): State<Arc<Node>>, request: Request) -> Resp
 async fn answer(node: &Node, request: Request) -> Result<Response, Refusal> {
     let headers = request.headers().clone();
     let arrived = arrive(node, request, Scope::Query).await?;
+    // Held until the answer is written.
+    let _slot = arrived.caller.query()?;
     let question = question(&headers, &arrived.body.bytes)?;
     let format = match question.format.as_deref() {
         Some(name) => Format::of_name(name).ok_or_else(unknown_format)?,
@@ -112,7 +114,9 @@ async fn answer(node: &Node, request: Request) -> Result<Response, Refusal> {
         timeout: question.timeout_ms.map(std::time::Duration::from_millis),
         ..QueryLimits::default()
     };
-    let asked = node.engine.query(&arrived.tenant, &question.sql, &limits);
+    let asked = node
+        .engine
+        .query(&arrived.caller.tenant, &question.sql, &limits);
     let rows = Box::pin(asked).await?;
     // Writing up to the answer's limit of bytes is CPU work of tens of milliseconds.
     let written = tokio::task::spawn_blocking(move || write(&rows, format)).await;
@@ -182,11 +186,10 @@ fn unknown_format() -> Refusal {
 impl From<QueryError> for Refusal {
     fn from(error: QueryError) -> Self {
         let status = StatusCode::from_u16(error.status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self {
-            status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            code: error.code(),
-            detail: error.message().to_owned(),
             retry_after: error.retry_after(),
+            ..Self::new(status, error.code(), error.message())
         }
     }
 }

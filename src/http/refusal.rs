@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use weir_ingest::admission::Overloaded;
 use weir_ingest::compression::{DecompressError, UnsupportedCoding};
 use weir_ingest::decode::DecodeError;
@@ -24,6 +24,8 @@ pub(crate) struct Refusal {
     pub(crate) detail: String,
     /// When to try again, where trying again can help.
     pub(crate) retry_after: Option<Duration>,
+    /// Headers of its own, over HTTP.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
@@ -34,7 +36,14 @@ impl Refusal {
             code,
             detail: detail.into(),
             retry_after: None,
+            headers: Vec::new(),
         }
+    }
+
+    /// The same with one more header.
+    pub(crate) fn with_header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 
     /// 503: try again after `after`.

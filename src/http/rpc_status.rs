@@ -71,6 +71,7 @@ pub(crate) fn respond(refusal: &Refusal, encoding: OtlpEncoding) -> Response {
     if let Some(seconds) = refusal.retry_seconds() {
         headers.insert(RETRY_AFTER, seconds.into());
     }
+    headers.extend(refusal.headers.iter().cloned());
     response
 }
 

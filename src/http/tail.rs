@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures::stream;
@@ -21,8 +21,11 @@ use crate::app::Node;
 use crate::app::arrivals::Arrival;
 use crate::http::auth;
 
-/// An empty line this often tells both sides that the other is there.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often a stream asks whether its key still holds.
+const CHECK: Duration = Duration::from_secs(2);
+
+/// An empty line every so many checks tells both sides that the other is there.
+const CHECKS_PER_HEARTBEAT: u32 = 5;
 
 /// Streams lines until the client leaves or the node stops.
 pub(crate) async fn watch(State(node): State<Arc<Node>>, request: Request) -> Response {
@@ -30,7 +33,12 @@ pub(crate) async fn watch(State(node): State<Arc<Node>>, request: Request) -> Re
         Ok(tenant) => tenant,
         Err(refusal) => return refusal.into_response(),
     };
+    let mut check = tokio::time::interval(CHECK);
+    check.reset();
     let watch = Watch {
+        headers: request.headers().clone(),
+        check,
+        checks: 0,
         arrivals: node.intake.arrivals.watch(),
         node: Arc::clone(&node),
         tenant,
@@ -46,18 +54,37 @@ pub(crate) async fn watch(State(node): State<Arc<Node>>, request: Request) -> Re
 }
 
 struct Watch {
+    /// Of the request, with its key.
+    headers: HeaderMap,
+    check: tokio::time::Interval,
+    checks: u32,
     arrivals: Receiver<Arrival>,
     node: Arc<Node>,
     tenant: TenantId,
 }
 
 impl Watch {
-    /// The next lines; `None` where the node stops.
+    /// Whether the one who watches still may.
+    fn is_allowed(&self) -> bool {
+        let tenant = auth::tenant(&self.node, &self.headers, Scope::Query);
+        tenant.is_ok_and(|tenant| tenant == self.tenant)
+    }
+
+    /// The next lines; `None` where the node stops, or the key holds no more.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             tokio::select! {
                 biased;
                 () = self.node.stopping() => return None,
+                _ = self.check.tick() => {
+                    if !self.is_allowed() {
+                        return None;
+                    }
+                    self.checks += 1;
+                    if self.checks.is_multiple_of(CHECKS_PER_HEARTBEAT) {
+                        return Some(Bytes::from_static(b"\n"));
+                    }
+                }
                 heard = self.arrivals.recv() => match heard {
                     Ok(arrival) if arrival.tenant == self.tenant => return Some(text(&arrival)),
                     Ok(_) => {}
@@ -67,7 +94,6 @@ impl Watch {
                     }
                     Err(RecvError::Closed) => return None,
                 },
-                () = tokio::time::sleep(HEARTBEAT) => return Some(Bytes::from_static(b"\n")),
             }
         }
     }

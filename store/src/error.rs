@@ -11,6 +11,28 @@ pub enum StoreError {
     /// The database refused.
     #[error("the state database refused")]
     Database(#[from] rusqlite::Error),
+    /// Postgres refused, or does not answer.
+    #[error("the state in Postgres cannot be used; look at `state.postgres_url`")]
+    Postgres(#[from] tokio_postgres::Error),
+    /// Postgres did not answer in time; whether a change was made is not known.
+    #[error("Postgres did not answer in time")]
+    Silent,
+    /// The setting names no database. Its text is not repeated, since it may hold a password.
+    #[error("`state.postgres_url` must be postgres://USER:PASSWORD@HOST/DATABASE")]
+    Url,
+    /// The authorities that the database's certificate is checked against cannot be read.
+    #[error("{path} is not a PEM file with certificates; look at `state.postgres_ca_file`")]
+    Authorities {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The thread's own event loop could not be made.
+    #[error("no event loop could be made")]
+    Runtime {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A file of the store cannot be read or made.
     #[error("{path} cannot be read or made")]
     File {
@@ -26,6 +48,15 @@ pub enum StoreError {
         /// Where it lies.
         path: PathBuf,
     },
+    /// The keys were made under another pepper.
+    #[error(
+        "{path} is not the pepper under which the keys were made: copy that file from the node \
+         that made them, or say where it lies with `state.pepper_file`"
+    )]
+    OtherPepper {
+        /// Where this one lies.
+        path: PathBuf,
+    },
     /// The database is of a newer weir.
     #[error("the state database has layout {found}, and this weir knows {known}: use a newer weir")]
     Layout {
@@ -35,7 +66,7 @@ pub enum StoreError {
         known: i64,
     },
     /// A row is not what this program wrote.
-    #[error("the state database has a key that cannot be read")]
+    #[error("the state database has a key or a tenant that cannot be read")]
     Row,
     /// The name is too long.
     #[error("a key's name has at most {max} bytes")]
@@ -43,6 +74,19 @@ pub enum StoreError {
         /// The limit.
         max: usize,
     },
+    /// There are as many keys as may hold.
+    #[error(
+        "there are {} keys already; revoke those that are not used",
+        crate::KEYS_MAX
+    )]
+    TooManyKeys,
+    /// The key was rotated too often at once.
+    #[error(
+        "the key has {} secrets that still hold; wait until one ends, or rotate with \
+         `--overlap 0s`, which ends them all",
+        crate::SECRETS_MAX
+    )]
+    TooManySecrets,
 }
 
 impl Classify for StoreError {
@@ -53,10 +97,19 @@ impl Classify for StoreError {
                 Some(DatabaseBusy | DatabaseLocked | DiskFull) => Fault::Transient { after: None },
                 _ => Fault::Permanent,
             },
-            Self::File { .. } => Fault::Transient { after: None },
-            Self::Pepper { .. } | Self::Layout { .. } | Self::Row | Self::Name { .. } => {
-                Fault::Permanent
+            // What Postgres says may be a wrong password or a restart: by the rule, transient.
+            Self::Postgres(_) | Self::Silent | Self::File { .. } | Self::Runtime { .. } => {
+                Fault::Transient { after: None }
             }
+            Self::Url
+            | Self::Authorities { .. }
+            | Self::Pepper { .. }
+            | Self::OtherPepper { .. }
+            | Self::Layout { .. }
+            | Self::Row
+            | Self::Name { .. }
+            | Self::TooManyKeys
+            | Self::TooManySecrets => Fault::Permanent,
         }
     }
 }

@@ -1,13 +1,30 @@
-//! Node state that is not rows: tenants and keys, in SQLite.
+//! Node state that is not rows: tenants, their keys and their quotas.
 //!
-//! [`Keys`] holds who may send and ask. It lies in `state.db` of the data directory, which several
-//! processes may open at a time: the server and `weir keys`.
+//! ```text
+//! Keys (in memory, what requests ask) --refresh--> dyn State --+-- Sqlite    state.db of the data directory
+//!                                                              '-- Postgres  shared by several nodes
+//! ```
+//!
+//! [`Keys`] is what the server and `weir keys` use; [`State`] is where it all lies. Both kinds of
+//! state hold to one contract, which `tests/contract.rs` checks.
 
 mod error;
 mod keys;
 mod mac;
+mod postgres;
+mod quota;
+mod record;
 mod scopes;
+mod sql;
+mod sqlite;
+mod state;
+mod tls;
 
 pub use error::StoreError;
-pub use keys::{KeyInfo, Keys, NewKey, Principal};
+pub use keys::{Denied, Keys, NewKey, Principal, Request, StateConfig};
+pub use postgres::Postgres;
+pub use quota::{Ceiling, Quotas, UnknownCeiling};
+pub use record::{KeyInfo, Secret, Stored, TenantInfo};
 pub use scopes::{Scope, Scopes, UnknownScope};
+pub use sqlite::Sqlite;
+pub use state::{KEYS_MAX, Loaded, SECRETS_MAX, State};

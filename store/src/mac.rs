@@ -13,8 +13,11 @@ use sha2::Sha256;
 
 use crate::StoreError;
 
-/// The secret's file, beside the database.
-const FILE: &str = "pepper";
+/// The secret's file in a data directory, where no other is named.
+pub(crate) const FILE: &str = "pepper";
+
+/// What the fingerprint of a pepper is the MAC of; no key begins like this.
+const FINGERPRINT: &str = "fingerprint of the pepper";
 
 /// How many bytes the secret has.
 const BYTES: usize = 32;
@@ -29,28 +32,27 @@ impl fmt::Debug for Pepper {
 }
 
 impl Pepper {
-    /// Reads the secret of the data directory, or makes it: readable by its owner only, on disk
-    /// before it is used.
+    /// Reads the secret in `path`, or makes it: readable by its owner only, on disk before it is
+    /// used.
     ///
     /// # Errors
     ///
     /// Where the file cannot be read or made, or is not 32 bytes; nothing is overwritten then.
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        let path = data_dir.join(FILE);
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::File {
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         };
-        match File::open(&path) {
-            Ok(file) => read(file, &path),
+        match File::open(path) {
+            Ok(file) => read(file, path),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                match create(data_dir, &path) {
+                match create(path) {
                     Ok(()) => {}
                     // Another process was first; its secret is the one.
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                     Err(error) => return Err(failed(error)),
                 }
-                read(File::open(&path).map_err(failed)?, &path)
+                read(File::open(path).map_err(failed)?, path)
             }
             Err(error) => Err(failed(error)),
         }
@@ -60,6 +62,11 @@ impl Pepper {
     pub(crate) fn mac(&self, key: &str) -> [u8; 32] {
         self.keyed(key)
             .map_or([0; 32], |mac| mac.finalize().into_bytes().into())
+    }
+
+    /// What tells this pepper from another one, without telling anything of it.
+    pub(crate) fn fingerprint(&self) -> String {
+        hex::encode(self.mac(FINGERPRINT))
     }
 
     /// Whether `stored` is what is stored instead of `key`; the time taken tells nothing.
@@ -89,10 +96,14 @@ fn read(file: File, path: &Path) -> Result<Pepper, StoreError> {
 }
 
 /// Makes the file whole under another name and links it in, so that no reader sees half of it.
-fn create(data_dir: &Path, path: &Path) -> std::io::Result<()> {
+fn create(path: &Path) -> std::io::Result<()> {
     let mut secret = [0; BYTES];
     rand::rng().fill_bytes(&mut secret);
-    let draft = data_dir.join(format!("{FILE}.{}", hex::encode(random_id())));
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let draft = folder.join(format!("{FILE}.{}", hex::encode(random_id())));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -104,7 +115,7 @@ fn create(data_dir: &Path, path: &Path) -> std::io::Result<()> {
         .and_then(|()| std::fs::hard_link(&draft, path));
     let removed = std::fs::remove_file(&draft);
     written.and(removed)?;
-    File::open(data_dir)?.sync_all()
+    File::open(folder)?.sync_all()
 }
 
 /// Eight random bytes.
@@ -128,8 +139,9 @@ mod tests {
     #[test]
     fn the_pepper_is_made_once_and_for_its_owner_only() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Pepper::open(dir.path()).unwrap();
-        let second = Pepper::open(dir.path()).unwrap();
+        let path = dir.path().join(FILE);
+        let first = Pepper::open(&path).unwrap();
+        let second = Pepper::open(&path).unwrap();
         assert_eq!(first.0, second.0);
         assert_ne!(first.0, [0; BYTES]);
         #[cfg(unix)]
@@ -153,7 +165,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for damaged in [&b""[..], &[1; BYTES - 1], &[1; BYTES + 1]] {
             std::fs::write(dir.path().join(FILE), damaged).unwrap();
-            let error = Pepper::open(dir.path()).unwrap_err();
+            let error = Pepper::open(&dir.path().join(FILE)).unwrap_err();
             assert!(matches!(error, StoreError::Pepper { .. }), "{error}");
             assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), damaged);
         }

@@ -9,6 +9,7 @@
 pub(crate) mod disk;
 pub(crate) mod grpc;
 pub(crate) mod http;
+pub(crate) mod keys;
 pub(crate) mod load;
 pub(crate) mod oracle;
 pub(crate) mod random;

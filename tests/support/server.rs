@@ -59,20 +59,24 @@ impl Settings {
         &self.data_dir
     }
 
+    /// The variables of the server's environment.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        self.environment.clone()
+    }
+
     /// Starts the process and does not wait for it.
     pub(crate) fn launch(&self) -> Starting {
+        self.launch_at("127.0.0.1:0")
+    }
+
+    /// As [`Settings::launch`], with the HTTP API at `http`.
+    pub(crate) fn launch_at(&self, http: &str) -> Starting {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let log =
             std::env::temp_dir().join(format!("weir-test-{}-{number}.log", std::process::id()));
         let mut child = weir()
-            .args([
-                "serve",
-                "--http",
-                "127.0.0.1:0",
-                "--otlp-http",
-                "127.0.0.1:0",
-            ])
+            .args(["serve", "--http", http, "--otlp-http", "127.0.0.1:0"])
             .args(["--otlp-grpc", "127.0.0.1:0", "--data-dir"])
             .arg(&self.data_dir)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))

@@ -47,6 +47,11 @@ const NEEDS: &[Need] = &[
         packages: &["mount"],
         purpose: "power-cut images",
     },
+    Need {
+        program: "initdb",
+        packages: &["postgresql"],
+        purpose: "the state that several nodes share",
+    },
 ];
 
 /// What is missing of the system, as lines for a person and as packages for apt.
@@ -64,6 +69,7 @@ pub(crate) fn missing_from_system() -> Missing {
     for need in NEEDS {
         let found = match need.program {
             "python3" => has_venv(),
+            "initdb" => has_postgres(),
             program => tree::find_program(program).is_some(),
         };
         if !found {
@@ -87,6 +93,13 @@ fn has_venv() -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
+}
+
+/// Debian keeps the programs of a Postgres server off the search path, a folder a version.
+fn has_postgres() -> bool {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut folders = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin/initdb")));
+    folders.any(|initdb| initdb.is_file()) || tree::find_program("initdb").is_some()
 }
 
 /// Installs packages of the system by apt.

@@ -1,5 +1,6 @@
 //! The routes as a whole, against a real node.
 
+mod access;
 mod api;
 mod edge;
 mod seed_product;

@@ -1,3 +1,4 @@
+use rusqlite::Connection;
 use tempfile::TempDir;
 use weir_model::clock::FixedClock;
 
@@ -99,27 +100,107 @@ fn a_change_by_another_process_takes_effect_within_five_seconds() {
     let fixture = Fixture::new();
     let (server, tool) = (fixture.open(), fixture.open());
     let key = tool.create(&acme(), Scopes::all(), "x").unwrap();
-    fixture.pass_us(5_000_000);
+    assert!(server.is_empty());
+    server.refresh().unwrap();
     assert!(server.resolve(&key.text).is_some());
     assert!(!server.is_empty());
 
     tool.revoke(&key.id).unwrap();
-    assert!(
-        server.resolve(&key.text).is_some(),
-        "asked again within the same moment"
-    );
-    fixture.pass_us(5_000_000);
+    server.refresh().unwrap();
     assert_eq!(server.resolve(&key.text), None);
 }
 
 #[test]
-fn a_clock_that_is_set_back_does_not_keep_a_revoked_key_alive() {
+fn a_rotated_key_has_two_secrets_until_the_overlap_ends() {
     let fixture = Fixture::new();
-    let (server, tool) = (fixture.open(), fixture.open());
-    let key = server.create(&acme(), Scopes::all(), "x").unwrap();
-    tool.revoke(&key.id).unwrap();
-    fixture.pass_us(-900_000);
-    assert_eq!(server.resolve(&key.text), None);
+    let keys = fixture.open();
+    let old = keys.create(&acme(), Scopes::all(), "x").unwrap();
+    let hour = Duration::from_secs(3_600);
+    let new = keys.rotate(&old.id, hour).unwrap().unwrap();
+    assert_eq!(new.id, old.id);
+    assert_ne!(new.text, old.text);
+    assert!(keys.resolve(&old.text).is_some() && keys.resolve(&new.text).is_some());
+    fixture.pass_us(3_600_000_000);
+    assert_eq!(keys.check(&old.text), Err(Denied::Unknown));
+    assert!(keys.resolve(&new.text).is_some());
+
+    // Without overlap every earlier secret ends at once, also one that still had time.
+    let third = keys.rotate(&old.id, hour).unwrap().unwrap();
+    let last = keys.rotate(&old.id, Duration::ZERO).unwrap().unwrap();
+    for gone in [&old.text, &new.text, &third.text] {
+        assert_eq!(keys.resolve(gone), None);
+    }
+    assert!(keys.resolve(&last.text).is_some());
+
+    keys.revoke(&old.id).unwrap();
+    assert!(keys.rotate(&old.id, hour).unwrap().is_none());
+    assert!(keys.rotate("no-such-id", hour).unwrap().is_none());
+}
+
+#[test]
+fn a_key_expires_by_itself_and_only_its_holder_hears_why() {
+    let fixture = Fixture::new();
+    let keys = fixture.open();
+    let request = Request {
+        tenant: &acme(),
+        scopes: Scopes::all(),
+        name: "",
+        expires_in: Some(Duration::from_secs(60)),
+        quotas: Quotas::default(),
+    };
+    let key = keys.make(&request).unwrap();
+    fixture.pass_us(59_999_999);
+    assert!(keys.resolve(&key.text).is_some());
+    fixture.pass_us(1);
+    assert_eq!(keys.check(&key.text), Err(Denied::Expired));
+    let mut guess = key.text.clone();
+    let last = guess.pop().unwrap();
+    guess.push(if last == '0' { '1' } else { '0' });
+    assert_eq!(keys.check(&guess), Err(Denied::Unknown));
+    assert!(keys.set_expiry(&key.id, None).unwrap());
+    assert!(keys.resolve(&key.text).is_some());
+}
+
+#[test]
+fn another_pepper_is_told_instead_of_refusing_every_key() {
+    let fixture = Fixture::new();
+    drop(fixture.open());
+    let pepper = fixture.dir.path().join(mac::FILE);
+    std::fs::write(&pepper, [7; 32]).unwrap();
+    let clock: Arc<dyn Clock> = Arc::<FixedClock>::clone(&fixture.clock);
+    let error = Keys::open(fixture.dir.path(), clock).unwrap_err();
+    assert!(matches!(error, StoreError::OtherPepper { .. }), "{error}");
+}
+
+#[test]
+fn a_store_of_the_first_layout_keeps_its_keys() {
+    let fixture = Fixture::new();
+    let pepper = Pepper::open(&fixture.dir.path().join(mac::FILE)).unwrap();
+    let texts = ["0123456789abcdef", "fedcba9876543210"].map(text_of);
+    let database = Connection::open(fixture.dir.path().join(crate::sqlite::FILE)).unwrap();
+    let first = "CREATE TABLE keys (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, \
+         scopes TEXT NOT NULL, name TEXT NOT NULL, mac BLOB NOT NULL, \
+         created_at_us INTEGER NOT NULL, revoked_at_us INTEGER) STRICT, WITHOUT ROWID; \
+         PRAGMA user_version = 1;";
+    database.execute_batch(first).unwrap();
+    for (text, revoked) in texts.iter().zip([None, Some(5)]) {
+        let insert = "INSERT INTO keys VALUES (?, 'acme', 'ingest', 'old', ?, 3, ?)";
+        let values = rusqlite::params![id_of(text), pepper.mac(text), revoked];
+        database.execute(insert, values).unwrap();
+    }
+    drop(database);
+    let keys = fixture.open();
+    assert_eq!(
+        keys.resolve(&texts[0]).unwrap().scopes,
+        Scope::Ingest.into()
+    );
+    assert_eq!(keys.resolve(&texts[1]), None);
+    assert_eq!(keys.list().unwrap().len(), 2);
+    let tenants = keys.tenants().unwrap();
+    assert_eq!(
+        (tenants.len(), tenants[0].created_at_us, tenants[0].keys),
+        (1, 3, 1)
+    );
 }
 
 #[test]
@@ -139,7 +220,10 @@ fn the_list_has_all_keys_oldest_first_and_no_text() {
             tenant: acme(),
             scopes: Scope::Query.into(),
             name: "first".into(),
+            quotas: Quotas::default(),
             created_at_us: 1_000_000,
+            expires_at_us: None,
+            rotated_until_us: None,
             revoked_at_us: Some(1_000_001),
         },
         KeyInfo {
@@ -147,7 +231,10 @@ fn the_list_has_all_keys_oldest_first_and_no_text() {
             tenant: TenantId::local(),
             scopes: Scopes::all(),
             name: "second".into(),
+            quotas: Quotas::default(),
             created_at_us: 1_000_001,
+            expires_at_us: None,
+            rotated_until_us: None,
             revoked_at_us: None,
         },
     ];
@@ -158,7 +245,7 @@ fn the_list_has_all_keys_oldest_first_and_no_text() {
 fn a_database_of_a_newer_weir_is_refused_and_kept() {
     let fixture = Fixture::new();
     drop(fixture.open());
-    let database = Connection::open(fixture.dir.path().join(FILE)).unwrap();
+    let database = Connection::open(fixture.dir.path().join(crate::sqlite::FILE)).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
     let error =
