@@ -1,4 +1,4 @@
-//! The HTTP client of the command line: plain HTTP to one server.
+//! The HTTP client of the command line, with or without TLS, to one server.
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -6,9 +6,12 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+
+use crate::tls::{self, Trust};
 
 /// The server did not answer at all.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +22,37 @@ pub(crate) struct Unreachable {
     /// Why.
     #[source]
     source: hyper_util::client::legacy::Error,
+}
+
+/// The server answered, but no TLS connection came of it.
+#[derive(Debug, thiserror::Error)]
+#[error("no TLS connection to {url}: {fault}; {advice}")]
+pub(crate) struct Untrusted {
+    /// Which server.
+    url: String,
+    /// What is wrong.
+    fault: rustls::Error,
+    /// What may help.
+    advice: &'static str,
+}
+
+impl Untrusted {
+    /// The fault of a handshake that `error` stands for, if one does.
+    fn of(url: &str, error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let fault = tls::fault_in(error)?.clone();
+        let advice = if matches!(fault, rustls::Error::InvalidCertificate(_)) {
+            "name the authority that signed its certificate with --ca-file"
+        } else if matches!(fault, rustls::Error::AlertReceived(_)) {
+            "it may want a certificate: name ours with --cert-file and --key-file"
+        } else {
+            "it may not speak TLS: try http://"
+        };
+        Some(Self {
+            url: url.to_owned(),
+            fault,
+            advice,
+        })
+    }
 }
 
 /// An answer, read to its end.
@@ -48,24 +82,40 @@ pub(crate) struct Call<'a> {
 pub(crate) struct Client {
     base: String,
     authorization: Option<HeaderValue>,
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 impl Client {
-    /// A client for the server at `url`, with `key` as its credential.
+    /// A client for the server at `url`, with `key` as its credential; of a server with TLS the
+    /// system's authorities must have signed the certificate.
     ///
     /// # Errors
     ///
-    /// Where the URL is not plain HTTP, or the key cannot stand in a header.
+    /// Where the URL is not of HTTP, or the key cannot stand in a header.
     pub(crate) fn new(url: &str, key: Option<&str>) -> anyhow::Result<Self> {
+        Self::trusting(url, key, &Trust::default())
+    }
+
+    /// As [`Client::new`], with a trust of its own.
+    ///
+    /// # Errors
+    ///
+    /// As there, and where a file of `trust` cannot be used.
+    pub(crate) fn trusting(url: &str, key: Option<&str>, trust: &Trust) -> anyhow::Result<Self> {
         let base = url.trim_end_matches('/').to_owned();
-        let plain = base
-            .parse::<Uri>()
-            .is_ok_and(|u| u.scheme_str() == Some("http"));
-        anyhow::ensure!(
-            plain,
-            "the URL must begin with http://, as http://127.0.0.1:8080"
-        );
+        let scheme = base.parse::<Uri>().ok();
+        let config = match scheme.as_ref().and_then(Uri::scheme_str) {
+            Some("http") => tls::plain_client()?,
+            Some("https") => tls::client(trust)?,
+            _ => anyhow::bail!(
+                "the URL must begin with http:// or https://, as http://127.0.0.1:8080"
+            ),
+        };
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_http1()
+            .build();
         let authorization = match key {
             Some(key) => {
                 let value = HeaderValue::try_from(format!("Bearer {key}"));
@@ -78,7 +128,7 @@ impl Client {
         Ok(Self {
             base,
             authorization,
-            pool: Pool::builder(TokioExecutor::new()).build_http(),
+            pool: Pool::builder(TokioExecutor::new()).build(connector),
         })
     }
 
@@ -128,11 +178,16 @@ impl Client {
         if let Some(accept) = call.accept {
             headers.insert(ACCEPT, HeaderValue::from_str(accept)?);
         }
-        let unreachable = |source| Unreachable {
-            url: self.base.clone(),
-            source,
-        };
-        Ok(self.pool.request(request).await.map_err(unreachable)?)
+        self.pool.request(request).await.map_err(|source| {
+            match Untrusted::of(&self.base, &source) {
+                Some(untrusted) => untrusted.into(),
+                None => Unreachable {
+                    url: self.base.clone(),
+                    source,
+                }
+                .into(),
+            }
+        })
     }
 }
 

@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod grpc;
 mod http;
+mod tls;
 
 use std::process::ExitCode;
 

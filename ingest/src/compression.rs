@@ -8,9 +8,6 @@ use std::io::{self, Read};
 use bytes::Bytes;
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-/// The largest window that a zstd frame may ask for, as a power of two: 8 MiB.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-
 /// How much room the output starts with, as a multiple of the body.
 const GROWTH_GUESS: usize = 4;
 
@@ -23,8 +20,17 @@ pub enum Coding {
     Gzip,
     /// RFC 1950 (zlib), as HTTP means it; a bare RFC 1951 stream is taken too, since clients send it.
     Deflate,
-    /// RFC 8878, with a window of at most 8 MiB.
+    /// RFC 8878, with a window within the limit.
     Zstd,
+}
+
+/// What decompressing a body may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the plain body.
+    pub bytes_max: usize,
+    /// The window that a zstd frame may ask for, as a power of two: memory beside the body.
+    pub zstd_window_log_max: u32,
 }
 
 /// The `Content-Encoding` is none that this server takes (415).
@@ -65,34 +71,30 @@ impl Coding {
     }
 }
 
-/// Gives the body as it was before `coding`, if that is at most `limit_bytes` long.
+/// Gives the body as it was before `coding`, if that stays within `limits`.
 ///
 /// # Errors
 ///
 /// [`DecompressError::TooLarge`] as soon as one byte more than the limit has come out, and
-/// [`DecompressError::Corrupt`] where the stream is damaged or cut off. Neither gives a part.
-pub fn decompress(
-    body: Bytes,
-    coding: Coding,
-    limit_bytes: usize,
-) -> Result<Bytes, DecompressError> {
+/// [`DecompressError::Corrupt`] where the stream is damaged, cut off, or wants a larger window.
+/// Neither gives a part.
+pub fn decompress(body: Bytes, coding: Coding, limits: Limits) -> Result<Bytes, DecompressError> {
+    let (coded, max) = (body.len(), limits.bytes_max);
     match coding {
-        Coding::Identity if body.len() > limit_bytes => {
-            Err(DecompressError::TooLarge { limit: limit_bytes })
-        }
+        Coding::Identity if coded > max => Err(DecompressError::TooLarge { limit: max }),
         Coding::Identity => Ok(body),
-        Coding::Gzip => read_capped(MultiGzDecoder::new(body.as_ref()), body.len(), limit_bytes),
+        Coding::Gzip => read_capped(MultiGzDecoder::new(body.as_ref()), coded, max),
         Coding::Deflate if is_zlib(&body) => {
-            read_capped(ZlibDecoder::new(body.as_ref()), body.len(), limit_bytes)
+            read_capped(ZlibDecoder::new(body.as_ref()), coded, max)
         }
-        Coding::Deflate => read_capped(DeflateDecoder::new(body.as_ref()), body.len(), limit_bytes),
+        Coding::Deflate => read_capped(DeflateDecoder::new(body.as_ref()), coded, max),
         Coding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(body.as_ref())
                 .map_err(DecompressError::Corrupt)?;
             decoder
-                .window_log_max(ZSTD_WINDOW_LOG_MAX)
+                .window_log_max(limits.zstd_window_log_max)
                 .map_err(DecompressError::Corrupt)?;
-            read_capped(decoder, body.len(), limit_bytes)
+            read_capped(decoder, coded, max)
         }
     }
 }
@@ -126,6 +128,13 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    fn limits(bytes_max: usize) -> Limits {
+        Limits {
+            bytes_max,
+            zstd_window_log_max: 23,
+        }
+    }
 
     const TEXT: &[u8] = b"what goes in comes out, what goes in comes out";
 
@@ -163,17 +172,20 @@ mod tests {
     }
 
     #[test]
-    fn every_coding_gives_back_what_went_in() {
+    fn every_coding_gives_back_what_went_in_up_to_the_limit() {
         for (coding, body) in bodies(TEXT) {
-            let out = decompress(body.into(), coding, TEXT.len()).unwrap();
-            assert_eq!(out, TEXT, "{coding:?}");
+            for beyond in [0, 1] {
+                let most = limits(TEXT.len() + beyond);
+                let out = decompress(body.clone().into(), coding, most).unwrap();
+                assert_eq!(out, TEXT, "{coding:?}");
+            }
         }
     }
 
     #[test]
     fn one_byte_beyond_the_limit_is_too_large() {
         for (coding, body) in bodies(TEXT) {
-            let error = decompress(body.into(), coding, TEXT.len() - 1).unwrap_err();
+            let error = decompress(body.into(), coding, limits(TEXT.len() - 1)).unwrap_err();
             assert!(
                 matches!(error, DecompressError::TooLarge { .. }),
                 "{coding:?}: {error}"
@@ -185,7 +197,7 @@ mod tests {
     fn a_body_cut_off_anywhere_is_corrupt() {
         for (coding, body) in bodies(TEXT).into_iter().skip(1) {
             for cut in 1..body.len() {
-                let out = decompress(body[..cut].to_vec().into(), coding, 1 << 20);
+                let out = decompress(body[..cut].to_vec().into(), coding, limits(1 << 20));
                 assert!(
                     matches!(out, Err(DecompressError::Corrupt(_))),
                     "{coding:?} cut at {cut}"
@@ -198,7 +210,7 @@ mod tests {
     fn several_gzip_members_are_one_body() {
         let mut body = gzip(b"one ");
         body.extend(gzip(b"two"));
-        let out = decompress(body.into(), Coding::Gzip, 100).unwrap();
+        let out = decompress(body.into(), Coding::Gzip, limits(100)).unwrap();
         assert_eq!(out, b"one two".as_slice());
     }
 
@@ -206,7 +218,7 @@ mod tests {
     fn a_bomb_stops_at_the_limit() {
         let zeros = vec![0_u8; 8 << 20];
         for (coding, body) in bodies(&zeros).into_iter().skip(1) {
-            let error = decompress(body.into(), coding, 1 << 20).unwrap_err();
+            let error = decompress(body.into(), coding, limits(1 << 20)).unwrap_err();
             assert!(
                 matches!(error, DecompressError::TooLarge { limit: 1_048_576 }),
                 "{coding:?}"
@@ -214,15 +226,28 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_zstd_window_above_8_mib_is_refused() {
+    /// A frame that asks for a window of 2 to the `log`: small ones name a smaller window.
+    fn zstd_with_window(log: u32) -> Vec<u8> {
         let mut coder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
-        coder.window_log(24).unwrap();
-        coder.long_distance_matching(true).unwrap();
-        coder.write_all(&vec![7_u8; 20 << 20]).unwrap();
-        let body = coder.finish().unwrap();
-        let out = decompress(body.into(), Coding::Zstd, 64 << 20);
-        assert!(matches!(out, Err(DecompressError::Corrupt(_))));
+        coder.window_log(log).unwrap();
+        coder.write_all(&vec![7_u8; (1 << log) + 1]).unwrap();
+        coder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_zstd_window_is_taken_up_to_the_limit() {
+        for max in [20, 23] {
+            let most = Limits {
+                bytes_max: 64 << 20,
+                zstd_window_log_max: max,
+            };
+            for log in [max - 1, max] {
+                let out = decompress(zstd_with_window(log).into(), Coding::Zstd, most);
+                assert!(out.is_ok(), "{log} of {max}");
+            }
+            let out = decompress(zstd_with_window(max + 1).into(), Coding::Zstd, most);
+            assert!(matches!(out, Err(DecompressError::Corrupt(_))), "of {max}");
+        }
     }
 
     #[test]

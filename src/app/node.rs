@@ -32,10 +32,14 @@ pub(crate) struct Node {
     pub(crate) delivery: Delivery,
     /// What the lake refused for good.
     pub(crate) dead: Arc<DeadLetters>,
+    /// How large the body of a question may be, in bytes.
+    pub(crate) question_bytes_max: usize,
     /// How long a request may take.
     pub(crate) request_timeout: Duration,
     /// Where the tables are, without credentials.
     pub(crate) lake_shown: String,
+    /// `https` where connections are encrypted, else `http`.
+    pub(crate) scheme: &'static str,
     /// Where the node listens.
     pub(crate) addresses: Addresses,
     /// `true` once the node stops.
@@ -92,9 +96,11 @@ impl Node {
     /// What to do while nothing arrives.
     pub(crate) fn hint(&self) -> String {
         format!(
-            "nothing has arrived yet: set OTEL_EXPORTER_OTLP_ENDPOINT=http://{} in the program to \
-             watch (gRPC: http://{}); `weir connect` shows the settings of common SDKs",
-            self.addresses.otlp_http, self.addresses.otlp_grpc
+            "nothing has arrived yet: set OTEL_EXPORTER_OTLP_ENDPOINT={scheme}://{} in the program \
+             to watch (gRPC: {scheme}://{}); `weir connect` shows the settings of common SDKs",
+            self.addresses.otlp_http,
+            self.addresses.otlp_grpc,
+            scheme = self.scheme,
         )
     }
 

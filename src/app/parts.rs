@@ -1,7 +1,9 @@
 //! The parts of a node, opened in their order; also what offline commands need of them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
+use tokio::sync::Semaphore;
 use weir_ingest::decode::Limits;
 use weir_ingest::log::{Log, LogConfig, OpenReport};
 use weir_lake::{Lake, LakeConfig, Partition};
@@ -12,6 +14,9 @@ use weir_sinks::DeadLetters;
 use crate::app::running::StartError;
 use crate::config::Config;
 use crate::http::body::BodyLimits;
+use crate::http::conn::peers::Peers;
+use crate::http::conn::{self, Timers};
+use crate::http::listen::Rules;
 
 /// What holds rows.
 #[derive(Debug)]
@@ -175,6 +180,9 @@ pub(crate) fn decode_limits(config: &Config) -> Limits {
     limits.links_max = size(set.links);
     limits.value_bytes_max = size(set.value);
     limits.rows_max = size(set.rows);
+    limits.json_depth_max = size(set.json_depth);
+    limits.value_depth_max = size(set.value_depth);
+    limits.decoded_bytes_max = size(set.decoded);
     limits
 }
 
@@ -183,6 +191,48 @@ pub(crate) fn body_limits(config: &Config) -> BodyLimits {
     BodyLimits {
         coded_bytes_max: size(config.limits.body_compressed),
         plain_bytes_max: size(config.limits.body_decompressed),
+        zstd_window_log_max: config.limits.zstd_window.ilog2(),
         idle: config.limits.idle_timeout,
+    }
+}
+
+/// How large the body of a question may be: the longest statement with each character escaped, as
+/// JSON allows, and room for the other members.
+pub(crate) fn question_bytes_max(config: &Config) -> usize {
+    size(
+        config
+            .query
+            .statement
+            .saturating_mul(6)
+            .saturating_add(4_096),
+    )
+}
+
+/// What one connection may do.
+pub(crate) fn connection_limits(config: &Config) -> conn::Limits {
+    let set = &config.limits;
+    conn::Limits {
+        timers: Timers {
+            first_byte: set.first_byte_timeout,
+            header: set.header_timeout,
+            keep_alive: set.keep_alive,
+            idle: set.idle_timeout,
+        },
+        streams_max: u32::try_from(set.streams).unwrap_or(u32::MAX),
+        resets_max: size(set.resets),
+        headers_max: size(set.headers),
+        header_bytes_max: u32::try_from(set.header_size).unwrap_or(u32::MAX),
+    }
+}
+
+/// What all connections together may do; `open` counts them.
+pub(crate) fn rules(config: &Config, open: &Arc<AtomicU64>) -> Rules {
+    let set = &config.limits;
+    let connections = size(set.connections).min(Semaphore::MAX_PERMITS);
+    Rules {
+        connections: Arc::new(Semaphore::new(connections)),
+        peers: Peers::new(size(set.connections_per_peer)),
+        open: Arc::clone(open),
+        drain: set.drain_timeout,
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use weir_ingest::log::{Log, OpenError};
 use weir_lake::LakeError;
@@ -27,11 +27,11 @@ use crate::app::node::Node;
 use crate::app::parts::{self, Stores};
 use crate::cli::exit::Exit;
 use crate::config::{Config, Listen};
-use crate::http::listen::{self, Listener, Rules};
+use crate::http::conn::Host;
+use crate::http::listen::{self, Listener};
 use crate::http::routes;
-
-/// How long open requests have at the end.
-const DRAIN: Duration = Duration::from_secs(3);
+use crate::http::tls::{self, Certificates};
+use crate::tls::TlsError;
 
 /// After how long without any arrival the log says what to do.
 const HINT_AFTER: Duration = Duration::from_secs(30);
@@ -110,12 +110,19 @@ pub(crate) enum StartError {
     },
     /// Keys would travel in the clear.
     #[error(
-        "{address} can be reached by other machines, and weir does not speak TLS yet: put a proxy \
-         that does before 127.0.0.1, or say --insecure-http on a private network"
+        "{address} can be reached by other machines, and there is no TLS: set --tls-cert-file and \
+         --tls-key-file, or say --insecure-http on a private network"
     )]
     Insecure {
         /// The address.
         address: SocketAddr,
+    },
+    /// The certificates cannot be used.
+    #[error("TLS cannot be served; look at the settings below `tls`")]
+    Tls {
+        /// Why.
+        #[source]
+        source: TlsError,
     },
     /// A thread of ours failed.
     #[error("an internal thread failed while starting")]
@@ -148,7 +155,7 @@ impl StartError {
                 source: OpenError::InUse,
                 ..
             } => Exit::IN_USE,
-            Self::NoKeys { .. } | Self::Insecure { .. } => Exit::USAGE,
+            Self::NoKeys { .. } | Self::Insecure { .. } | Self::Tls { .. } => Exit::USAGE,
             Self::Folder { .. }
             | Self::Log { .. }
             | Self::Lake { .. }
@@ -163,6 +170,7 @@ impl StartError {
 #[derive(Debug)]
 pub(crate) struct App {
     node: Arc<Node>,
+    certificates: Option<Arc<Certificates>>,
     tasks: JoinSet<()>,
 }
 
@@ -189,10 +197,12 @@ impl App {
         config: &Config,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        insecure(&config.listen)?;
+        insecure(config)?;
+        let certificates = Certificates::load(&config.tls);
+        let certificates = certificates.map_err(|source| StartError::Tls { source })?;
         let stores = Stores::open(config, &clock).await?;
         let log = Arc::clone(&stores.log);
-        let started = Self::with_stores(config, clock, stores).await;
+        let started = Self::with_stores(config, clock, stores, certificates).await;
         if started.is_err() {
             // The reason to tell is the other one; what was replayed stays in the log.
             let _ = log.close().await;
@@ -204,6 +214,7 @@ impl App {
         config: &Config,
         clock: Arc<dyn Clock>,
         stores: Stores,
+        certificates: Option<Arc<Certificates>>,
     ) -> Result<Self, StartError> {
         stores.adopt().await?;
         let access = Access::open(config, Arc::clone(&clock)).await?;
@@ -213,11 +224,37 @@ impl App {
         let sockets = Sockets::bind(&config.listen).await?;
         let node = Arc::new(build(config, clock, stores, (access, sockets.addresses))?);
         let mut tasks = JoinSet::new();
-        sockets.serve(config, &node, &mut tasks);
+        sockets.serve(config, &node, certificates.as_ref(), &mut tasks);
         access::keep(&node, &mut tasks);
         let hinted = Arc::clone(&node);
         tasks.spawn(async move { hint_when_idle(&hinted).await });
-        Ok(Self { node, tasks })
+        if let Some(certificates) = certificates.clone() {
+            let node = Arc::clone(&node);
+            tasks.spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = node.stopping() => {}
+                    () = tls::keep_fresh(certificates) => {}
+                }
+            });
+        }
+        Ok(Self {
+            node,
+            certificates,
+            tasks,
+        })
+    }
+
+    /// Looks at the certificate files at once, where there are any.
+    pub(crate) fn reload(&self) {
+        match &self.certificates {
+            None => tracing::info!("reload: there is no certificate to reload"),
+            Some(certificates) => {
+                if certificates.reload() == tls::Look::Same {
+                    tracing::info!("tls.unchanged");
+                }
+            }
+        }
     }
 
     /// Where it listens.
@@ -268,25 +305,28 @@ impl Sockets {
         })
     }
 
-    fn serve(self, config: &Config, node: &Arc<Node>, tasks: &mut JoinSet<()>) {
-        let rules = Rules {
-            connections: Arc::new(Semaphore::new(parts::size(config.limits.connections))),
-            open: Arc::clone(&node.intake.counters.connections),
-            header_timeout: config.limits.header_timeout,
-            keep_alive: config.limits.keep_alive,
-            drain: DRAIN,
-        };
+    fn serve(
+        self,
+        config: &Config,
+        node: &Arc<Node>,
+        certificates: Option<&Arc<Certificates>>,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let rules = parts::rules(config, &node.intake.counters.connections);
+        let mistaken = Arc::default();
         let listeners = [
             ("http", self.http, routes::api(node)),
             ("otlp-http", self.otlp_http, routes::otlp(node)),
             ("otlp-grpc", self.otlp_grpc, routes::otlp(node)),
         ];
         for (name, socket, routes) in listeners {
-            let listener = Listener {
-                name,
-                socket,
+            let host = Host {
                 routes,
+                limits: parts::connection_limits(config),
+                tls: certificates.cloned(),
+                mistaken: Arc::clone(&mistaken),
             };
+            let listener = Listener { name, socket, host };
             let (rules, node) = (rules.clone(), Arc::clone(node));
             tasks.spawn(async move {
                 let stop = async { node.stopping().await };
@@ -341,7 +381,9 @@ fn build(
         lake,
         delivery,
         dead,
+        question_bytes_max: parts::question_bytes_max(config),
         request_timeout: config.limits.request_timeout,
+        scheme: if config.tls.is_on() { "https" } else { "http" },
         addresses,
         stop: watch::Sender::new(false),
         started: Instant::now(),
@@ -388,9 +430,11 @@ fn exposed(listen: &Listen) -> Option<SocketAddr> {
     all.into_iter().find(|address| !address.ip().is_loopback())
 }
 
-fn insecure(listen: &Listen) -> Result<(), StartError> {
-    match exposed(listen) {
-        Some(address) if !listen.insecure_http => Err(StartError::Insecure { address }),
+fn insecure(config: &Config) -> Result<(), StartError> {
+    match exposed(&config.listen) {
+        Some(address) if !config.listen.insecure_http && !config.tls.is_on() => {
+            Err(StartError::Insecure { address })
+        }
         _ => Ok(()),
     }
 }

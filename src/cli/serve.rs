@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::cli::config::assignment;
 use crate::cli::exit::Exit;
 use crate::cli::{logging, out};
-use crate::config::{Config, Sources, load};
+use crate::config::{Config, Limits, Sources, load};
+
+/// Open files besides connections: the log, the lake, spilled queries, libraries.
+const FILES_BESIDE: u64 = 512;
 
 /// What it takes; each flag stands for the setting of the same name.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -29,7 +33,16 @@ pub(crate) struct Args {
     /// Address of OTLP over gRPC [default: 127.0.0.1:4317].
     #[arg(long, value_name = "ADDR")]
     pub(crate) otlp_grpc: Option<String>,
-    /// Serve plain HTTP also to other machines.
+    /// The TLS certificate chain, in PEM; all listeners then speak TLS.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert_file: Option<PathBuf>,
+    /// The private key of the certificate, in PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key_file: Option<PathBuf>,
+    /// The authorities that sign clients' certificates; clients must then have one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client_ca_file: Option<PathBuf>,
+    /// Serve without TLS also to other machines.
     #[arg(long)]
     pub(crate) insecure_http: bool,
     /// Log lines for people (text) or machines (json).
@@ -59,6 +72,10 @@ impl Args {
         flag("listen.http", self.http.clone());
         flag("listen.otlp_http", self.otlp_http.clone());
         flag("listen.otlp_grpc", self.otlp_grpc.clone());
+        flag("tls.cert_file", self.tls_cert_file.as_ref().map(text));
+        flag("tls.key_file", self.tls_key_file.as_ref().map(text));
+        let authorities = self.tls_client_ca_file.as_ref().map(text);
+        flag("tls.client_ca_file", authorities);
         flag(
             "listen.insecure_http",
             self.insecure_http.then(|| "true".to_owned()),
@@ -75,6 +92,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start(&config.log)?;
     let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("no signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("no signals")?;
+    files_for(&config.limits);
     let app = Box::pin(App::start(&config)).await?;
     let failed = app.failed();
     let addresses = app.addresses();
@@ -87,11 +106,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         "ready"
     );
     out::line(&serde_json::to_string(&addresses)?)?;
-    tokio::select! {
-        biased;
-        () = failed => return Ok(disk_failed().await),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    tokio::pin!(failed);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut failed => return Ok(disk_failed().await),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => app.reload(),
+        }
     }
     tracing::info!("stopping");
     let failed = app.failed();
@@ -103,6 +126,29 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             tracing::info!("stopped");
             Ok(Exit::OK)
         }
+    }
+}
+
+/// Makes room for as many connections as are allowed, where the system lets us: a shell's usual
+/// 1,024 open files are fewer.
+fn files_for(limits: &Limits) {
+    let wanted = limits.connections.saturating_add(FILES_BESIDE);
+    let now = getrlimit(Resource::Nofile);
+    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= wanted);
+    if enough(now.current) {
+        return;
+    }
+    let most = now.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let raised = Rlimit {
+        current: Some(most),
+        maximum: now.maximum,
+    };
+    if setrlimit(Resource::Nofile, raised).is_err() || !enough(Some(most)) {
+        tracing::warn!(
+            open_files = getrlimit(Resource::Nofile).current,
+            wanted,
+            "few open files are allowed (ulimit -n); connections beyond them wait"
+        );
     }
 }
 

@@ -49,7 +49,14 @@ impl fmt::Display for Faults {
 }
 
 /// The variables that begin with `WEIR_` and are not settings.
-const OTHER_VARIABLES: [&str; 3] = ["WEIR_CONFIG", "WEIR_URL", "WEIR_KEY"];
+const OTHER_VARIABLES: [&str; 6] = [
+    "WEIR_CONFIG",
+    "WEIR_URL",
+    "WEIR_KEY",
+    "WEIR_CA_FILE",
+    "WEIR_CERT_FILE",
+    "WEIR_KEY_FILE",
+];
 
 /// Reads every source; the later wins.
 ///
@@ -140,6 +147,7 @@ fn contradictions(config: &Config, faults: &mut Vec<String>) {
         "`limits.in_flight` is too small for one request of the largest size; raise it to at \
          least `limits.body_compressed` + `limits.body_decompressed`",
     );
+    transport(config, &mut refuse);
     refuse(
         config.wal.budget < config.wal.segment_size.saturating_mul(4),
         "`wal.budget` is below four segments; raise it, or lower `wal.segment_size`",
@@ -169,6 +177,36 @@ fn contradictions(config: &Config, faults: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// What contradicts itself in timers, depths and certificates.
+fn transport(config: &Config, refuse: &mut impl FnMut(bool, &str)) {
+    let (limits, tls) = (&config.limits, &config.tls);
+    refuse(
+        tls.cert_file.is_empty() != tls.key_file.is_empty(),
+        "`tls.cert_file` and `tls.key_file` go together; set both, or none for plain HTTP",
+    );
+    refuse(
+        tls.cert_file.is_empty() && !tls.client_ca_file.is_empty(),
+        "`tls.client_ca_file` needs TLS; set `tls.cert_file` and `tls.key_file` too",
+    );
+    refuse(
+        limits.json_depth > 100 || limits.value_depth > 64,
+        "`limits.json_depth` is at most 100 and `limits.value_depth` at most 64: what nests \
+         deeper takes more stack than a thread has to spare",
+    );
+    refuse(
+        !limits.zstd_window.is_power_of_two() || !(1 << 10..=1 << 27).contains(&limits.zstd_window),
+        "`limits.zstd_window` must be a power of two between 1KiB and 128MiB",
+    );
+    refuse(
+        !(8 << 10..=1 << 20).contains(&limits.header_size),
+        "`limits.header_size` must lie between 8KiB and 1MiB",
+    );
+    refuse(
+        limits.drain_timeout > std::time::Duration::from_secs(60),
+        "`limits.drain_timeout` is above a minute, which no supervisor waits for",
+    );
 }
 
 /// One setting's value as text that [`Kind::read`] takes.

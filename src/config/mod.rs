@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where it listens.
     pub(crate) listen: Listen,
+    /// How connections are encrypted.
+    pub(crate) tls: Tls,
     /// What a request may cost.
     pub(crate) limits: Limits,
     /// The write-ahead log.
@@ -60,6 +62,28 @@ pub(crate) struct Listen {
     pub(crate) insecure_http: bool,
 }
 
+/// How connections are encrypted; without files they are not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tls {
+    /// The certificate chain, in PEM.
+    pub(crate) cert_file: String,
+    /// Its private key, in PEM.
+    pub(crate) key_file: String,
+    /// The authorities that sign clients' certificates, in PEM; set, a client must have one.
+    pub(crate) client_ca_file: String,
+    /// How long a handshake may take.
+    pub(crate) handshake_timeout: Duration,
+    /// How often the files are looked at for changes.
+    pub(crate) reload_interval: Duration,
+}
+
+impl Tls {
+    /// Whether connections are encrypted.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.cert_file.is_empty()
+    }
+}
+
 /// What a request may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -69,8 +93,20 @@ pub(crate) struct Limits {
     pub(crate) body_decompressed: u64,
     /// Bytes of all bodies in flight.
     pub(crate) in_flight: u64,
+    /// Bytes of the window that a zstd body may ask for.
+    pub(crate) zstd_window: u64,
     /// Connections at once.
     pub(crate) connections: u64,
+    /// Connections at once from one address.
+    pub(crate) connections_per_peer: u64,
+    /// Requests at once on one HTTP/2 connection.
+    pub(crate) streams: u64,
+    /// Requests that an HTTP/2 client may withdraw before they were looked at.
+    pub(crate) resets: u64,
+    /// Headers of one request.
+    pub(crate) headers: u64,
+    /// Bytes of the headers of one request.
+    pub(crate) header_size: u64,
     /// Rows of one request.
     pub(crate) rows: u64,
     /// Attributes of one item.
@@ -81,14 +117,24 @@ pub(crate) struct Limits {
     pub(crate) links: u64,
     /// Bytes of one attribute value.
     pub(crate) value: u64,
+    /// Levels of nested JSON.
+    pub(crate) json_depth: u64,
+    /// Levels of a nested attribute value.
+    pub(crate) value_depth: u64,
+    /// Bytes of the decoded rows of one request.
+    pub(crate) decoded: u64,
     /// How long a new connection may say nothing.
+    pub(crate) first_byte_timeout: Duration,
+    /// How long the headers of a request may take, from their first byte on.
     pub(crate) header_timeout: Duration,
-    /// How long a connection may rest between requests, and a request's headers may take.
+    /// How long a connection may rest between requests.
     pub(crate) keep_alive: Duration,
-    /// How long a body may pause.
+    /// How long a body may pause, and an answer may wait to be taken.
     pub(crate) idle_timeout: Duration,
     /// How long a whole request may take.
     pub(crate) request_timeout: Duration,
+    /// How long open requests have at the end.
+    pub(crate) drain_timeout: Duration,
 }
 
 /// The write-ahead log.
@@ -204,20 +250,38 @@ impl Default for Config {
                 otlp_grpc: ([127, 0, 0, 1], 4317).into(),
                 insecure_http: false,
             },
+            tls: Tls {
+                cert_file: String::new(),
+                key_file: String::new(),
+                client_ca_file: String::new(),
+                handshake_timeout: Duration::from_secs(5),
+                reload_interval: Duration::from_secs(10),
+            },
             limits: Limits {
                 body_compressed: 16 << 20,
                 body_decompressed: 64 << 20,
                 in_flight: 256 << 20,
+                zstd_window: 8 << 20,
                 connections: 10_000,
+                connections_per_peer: 256,
+                streams: 100,
+                resets: 20,
+                headers: 100,
+                header_size: 16 << 10,
                 rows: 100_000,
                 attributes: 256,
                 events: 1_024,
                 links: 1_024,
                 value: 64 << 10,
+                json_depth: 64,
+                value_depth: 32,
+                decoded: 256 << 20,
+                first_byte_timeout: Duration::from_secs(5),
                 header_timeout: Duration::from_secs(10),
                 keep_alive: Duration::from_secs(75),
                 idle_timeout: Duration::from_secs(15),
                 request_timeout: Duration::from_mins(1),
+                drain_timeout: Duration::from_secs(3),
             },
             wal: Wal {
                 segment_size: 64 << 20,

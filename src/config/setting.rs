@@ -52,6 +52,7 @@ pub(crate) enum Value {
 }
 
 /// One row of the table of settings.
+#[derive(Clone, Copy)]
 pub(crate) struct Setting {
     /// The name with dots, as `wal.segment_size`.
     pub(crate) path: &'static str,

@@ -20,139 +20,46 @@ macro_rules! setting {
     };
 }
 
+mod transport;
+
 /// Every setting, in the order of the reference page.
-pub(crate) static SETTINGS: &[Setting] = &[
-    Setting {
-        path: "data_dir",
-        kind: Kind::Text,
-        secret: false,
-        help: "Where all of the node's state lies: the log, its cursors, keys and, unless `lake.url` says otherwise, the lake. One process at a time may use it.",
-        get: |config| Value::Text(config.data_dir.to_string_lossy().into_owned()),
-        set: |config, value| {
-            if let Value::Text(value) = value {
-                config.data_dir = value.into();
-            }
-        },
+pub(crate) static SETTINGS: &[Setting] = &ALL;
+
+/// The sections, one after the other.
+const ALL: [Setting; NODE.len() + transport::SETTINGS.len() + STATE.len()] = {
+    let sections = [NODE, transport::SETTINGS, STATE];
+    let mut all = [DATA_DIR; NODE.len() + transport::SETTINGS.len() + STATE.len()];
+    let (mut to, mut section) = (0, 0);
+    while section < sections.len() {
+        let mut from = 0;
+        while from < sections[section].len() {
+            all[to] = sections[section][from];
+            to += 1;
+            from += 1;
+        }
+        section += 1;
+    }
+    all
+};
+
+const DATA_DIR: Setting = Setting {
+    path: "data_dir",
+    kind: Kind::Text,
+    secret: false,
+    help: "Where all of the node's state lies: the log, its cursors, keys and, unless `lake.url` says otherwise, the lake. One process at a time may use it.",
+    get: |config| Value::Text(config.data_dir.to_string_lossy().into_owned()),
+    set: |config, value| {
+        if let Value::Text(value) = value {
+            config.data_dir = value.into();
+        }
     },
-    setting!(
-        "listen.http",
-        Kind::Address,
-        Address,
-        listen.http,
-        "The HTTP API: all routes, also OTLP."
-    ),
-    setting!(
-        "listen.otlp_http",
-        Kind::Address,
-        Address,
-        listen.otlp_http,
-        "OTLP over HTTP."
-    ),
-    setting!(
-        "listen.otlp_grpc",
-        Kind::Address,
-        Address,
-        listen.otlp_grpc,
-        "OTLP over gRPC."
-    ),
-    setting!(
-        "listen.insecure_http",
-        Kind::Switch,
-        Switch,
-        listen.insecure_http,
-        "Serve plain HTTP also on addresses that other machines can reach, with keys travelling unencrypted; for a private network or behind a proxy that ends TLS."
-    ),
-    setting!(
-        "limits.body_compressed",
-        Kind::Size,
-        Count,
-        limits.body_compressed,
-        "The largest request body as sent; a larger one is answered with 413."
-    ),
-    setting!(
-        "limits.body_decompressed",
-        Kind::Size,
-        Count,
-        limits.body_decompressed,
-        "The largest request body once decompressed; a larger one is answered with 413."
-    ),
-    setting!(
-        "limits.in_flight",
-        Kind::Size,
-        Count,
-        limits.in_flight,
-        "The bytes that all requests together may hold in memory; beyond it they are turned away with 503 and `Retry-After`."
-    ),
-    setting!(
-        "limits.connections",
-        Kind::Count,
-        Count,
-        limits.connections,
-        "Connections open at once, over all listeners."
-    ),
-    setting!(
-        "limits.rows",
-        Kind::Count,
-        Count,
-        limits.rows,
-        "The most spans or events of one request."
-    ),
-    setting!(
-        "limits.attributes",
-        Kind::Count,
-        Count,
-        limits.attributes,
-        "The most attributes of one item; further ones are cut and counted as dropped."
-    ),
-    setting!(
-        "limits.events",
-        Kind::Count,
-        Count,
-        limits.events,
-        "The most events of one span; further ones are cut and counted as dropped."
-    ),
-    setting!(
-        "limits.links",
-        Kind::Count,
-        Count,
-        limits.links,
-        "The most links of one span; further ones are cut and counted as dropped."
-    ),
-    setting!(
-        "limits.value",
-        Kind::Size,
-        Count,
-        limits.value,
-        "The longest attribute value; a longer one is cut and flagged."
-    ),
-    setting!(
-        "limits.header_timeout",
-        Kind::Span,
-        Span,
-        limits.header_timeout,
-        "How long a new connection may say nothing."
-    ),
-    setting!(
-        "limits.keep_alive",
-        Kind::Span,
-        Span,
-        limits.keep_alive,
-        "How long a connection may rest between requests, and how long the headers of a request may take."
-    ),
-    setting!(
-        "limits.idle_timeout",
-        Kind::Span,
-        Span,
-        limits.idle_timeout,
-        "How long a request body may pause."
-    ),
-    setting!(
-        "limits.request_timeout",
-        Kind::Span,
-        Span,
-        limits.request_timeout,
-        "How long a whole request may take."
-    ),
+};
+
+/// The node itself.
+const NODE: &[Setting] = &[DATA_DIR];
+
+/// What the node holds and answers.
+const STATE: &[Setting] = &[
     setting!(
         "wal.segment_size",
         Kind::Size,

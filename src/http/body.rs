@@ -32,8 +32,21 @@ pub(crate) struct BodyLimits {
     pub(crate) coded_bytes_max: usize,
     /// Bytes once decompressed.
     pub(crate) plain_bytes_max: usize,
+    /// The window that a zstd body may ask for, as a power of two.
+    pub(crate) zstd_window_log_max: u32,
     /// How long it may pause.
     pub(crate) idle: Duration,
+}
+
+impl BodyLimits {
+    /// For a route whose bodies are never larger than `bytes_max`.
+    pub(crate) fn at_most(self, bytes_max: usize) -> Self {
+        Self {
+            coded_bytes_max: self.coded_bytes_max.min(bytes_max),
+            plain_bytes_max: self.plain_bytes_max.min(bytes_max),
+            ..self
+        }
+    }
 }
 
 /// A body in memory, with what it holds of the budget.
@@ -148,7 +161,11 @@ impl Taken {
         let guess = coded.saturating_mul(RATIO_GUESS).min(max);
         self.held.grow_to(budget, coded + guess)?;
         let bytes = self.bytes;
-        let work = move || compression::decompress(bytes, coding, max);
+        let most = compression::Limits {
+            bytes_max: max,
+            zstd_window_log_max: limits.zstd_window_log_max,
+        };
+        let work = move || compression::decompress(bytes, coding, most);
         let plain = if guess < INLINE_BYTES_MAX {
             work()
         } else {
@@ -209,6 +226,7 @@ mod tests {
     const LIMITS: BodyLimits = BodyLimits {
         coded_bytes_max: 1 << 20,
         plain_bytes_max: 2 << 20,
+        zstd_window_log_max: 23,
         idle: Duration::from_secs(5),
     };
 

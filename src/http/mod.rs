@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod charge;
+pub(crate) mod conn;
 pub(crate) mod health;
 pub(crate) mod listen;
 pub(crate) mod metrics;
@@ -19,4 +20,5 @@ pub(crate) mod surround;
 pub(crate) mod tail;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tls;
 pub(crate) mod unstored;

@@ -15,6 +15,7 @@ use weir_store::Scope;
 
 use crate::app::intake::Arrived;
 use crate::app::{Node, counters};
+use crate::http::body::BodyLimits;
 use crate::http::refusal::Refusal;
 use crate::http::unstored::Signal;
 use crate::http::{auth, body, charge, rpc_status, unstored};
@@ -92,6 +93,20 @@ pub(crate) async fn arrive(
     request: Request,
     scope: Scope,
 ) -> Result<Arrived, Refusal> {
+    arrive_within(node, request, scope, node.intake.body).await
+}
+
+/// As [`arrive`], with limits of the route's own.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) async fn arrive_within(
+    node: &Node,
+    request: Request,
+    scope: Scope,
+    limits: BodyLimits,
+) -> Result<Arrived, Refusal> {
     if request.method() != Method::POST {
         return Err(Refusal::method("POST"));
     }
@@ -99,7 +114,7 @@ pub(crate) async fn arrive(
     let caller = auth::caller(node, &head.headers, scope)?;
     node.check_open()?;
     let coding = body::coding(&head.headers)?;
-    let (budget, limits) = (caller.budget(&node.intake.budget), node.intake.body);
+    let budget = caller.budget(&node.intake.budget);
     let coded = match scope {
         Scope::Ingest => charge::read(&caller, (&head.headers, stream), &budget, limits).await?,
         Scope::Query | Scope::Admin => body::read(&head.headers, stream, &budget, limits).await?,

@@ -15,7 +15,7 @@ use weir_queries::{Answer, QueryError, QueryLimits, format};
 use weir_store::Scope;
 
 use crate::app::{Node, counters};
-use crate::http::otlp::arrive;
+use crate::http::otlp::arrive_within;
 use crate::http::refusal::Refusal;
 
 /// Whether a limit cut the answer.
@@ -101,7 +101,8 @@ pub(crate) async fn run(State(node): State<Arc<Node>>, request: Request) -> Resp
 
 async fn answer(node: &Node, request: Request) -> Result<Response, Refusal> {
     let headers = request.headers().clone();
-    let arrived = arrive(node, request, Scope::Query).await?;
+    let limits = node.intake.body.at_most(node.question_bytes_max);
+    let arrived = arrive_within(node, request, Scope::Query, limits).await?;
     // Held until the answer is written.
     let _slot = arrived.caller.query()?;
     let question = question(&headers, &arrived.body.bytes)?;

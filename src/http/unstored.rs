@@ -1,10 +1,13 @@
 //! Logs and metrics: SDKs send them to the same endpoint, so they are answered as OTLP wants it,
 //! counted, and not stored; the answer says so.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use bytes::Bytes;
 use prost::Message;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::json;
 use weir_ingest::decode::DecodeError;
 use weir_ingest::decode::otlp::OtlpEncoding;
@@ -150,47 +153,90 @@ fn varint(body: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// A list that may be missing or `null`, of which only what is inside matters.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct List<T>(Option<Vec<T>>);
+/// What a list comes to: its items are counted as they are read and none is kept, since millions of
+/// empty ones fit a small body. Missing and `null` are empty lists.
+struct Sum<T> {
+    total: usize,
+    items: PhantomData<T>,
+}
 
-impl<T> Default for List<T> {
+impl<T> Default for Sum<T> {
     fn default() -> Self {
-        Self(None)
+        Self {
+            total: 0,
+            items: PhantomData,
+        }
     }
 }
 
-impl<T> List<T> {
-    fn sum(&self, of: impl Fn(&T) -> usize) -> usize {
-        self.0.iter().flatten().map(of).sum()
-    }
-
-    fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, Vec::len)
+impl<'de, T: Deserialize<'de> + Counted> Deserialize<'de> for Sum<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self::default())
     }
 }
 
-#[derive(Deserialize)]
+impl<'de, T: Deserialize<'de> + Counted> Visitor<'de> for Sum<T> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Self, A::Error> {
+        while let Some(item) = list.next_element::<T>()? {
+            self.total = self.total.saturating_add(item.records());
+        }
+        Ok(self)
+    }
+}
+
+/// What holds records, or is one.
+trait Counted {
+    /// How many.
+    fn records(&self) -> usize;
+}
+
+impl Counted for IgnoredAny {
+    fn records(&self) -> usize {
+        1
+    }
+}
+
+#[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-#[derive(Default)]
 struct Request {
-    resource_logs: List<Resource>,
-    resource_metrics: List<Resource>,
+    resource_logs: Sum<Resource>,
+    resource_metrics: Sum<Resource>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Resource {
-    scope_logs: List<Scope>,
-    scope_metrics: List<Scope>,
+    scope_logs: Sum<Scope>,
+    scope_metrics: Sum<Scope>,
+}
+
+impl Counted for Resource {
+    fn records(&self) -> usize {
+        self.scope_logs.total + self.scope_metrics.total
+    }
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Scope {
-    log_records: List<IgnoredAny>,
-    metrics: List<Metric>,
+    log_records: Sum<IgnoredAny>,
+    metrics: Sum<Metric>,
+}
+
+impl Counted for Scope {
+    fn records(&self) -> usize {
+        self.log_records.total + self.metrics.total
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -206,11 +252,11 @@ struct Metric {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Points {
-    data_points: List<IgnoredAny>,
+    data_points: Sum<IgnoredAny>,
 }
 
-impl Metric {
-    fn points(&self) -> usize {
+impl Counted for Metric {
+    fn records(&self) -> usize {
         let kinds = [
             &self.gauge,
             &self.sum,
@@ -218,11 +264,8 @@ impl Metric {
             &self.exponential_histogram,
             &self.summary,
         ];
-        kinds
-            .into_iter()
-            .flatten()
-            .map(|p| p.data_points.len())
-            .sum()
+        let points = kinds.into_iter().flatten();
+        points.map(|points| points.data_points.total).sum()
     }
 }
 
@@ -232,12 +275,8 @@ fn in_json(body: &[u8], signal: Signal) -> Result<usize, DecodeError> {
         column: error.column(),
     })?;
     Ok(match signal {
-        Signal::Logs => request
-            .resource_logs
-            .sum(|r| r.scope_logs.sum(|s| s.log_records.len())),
-        Signal::Metrics => request
-            .resource_metrics
-            .sum(|r| r.scope_metrics.sum(|s| s.metrics.sum(Metric::points))),
+        Signal::Logs => request.resource_logs.total,
+        Signal::Metrics => request.resource_metrics.total,
     })
 }
 

@@ -10,11 +10,16 @@ use super::rows::{SpanRow, attributes, spans, text};
 use super::{json, protobuf, testdata};
 
 /// What the receiver would answer.
+const LIMITS: weir_ingest::compression::Limits = weir_ingest::compression::Limits {
+    bytes_max: 64 << 20,
+    zstd_window_log_max: 23,
+};
+
 fn outcome(case: &Value) -> (u16, Option<Decoded>) {
     let file = case["file"].as_str().unwrap();
     let body = std::fs::read(testdata("otlp/edge").join(file)).unwrap();
     let coding = Coding::from_header(case["content_encoding"].as_str()).unwrap();
-    let body = match decompress(Bytes::from(body), coding, 64 << 20) {
+    let body = match decompress(Bytes::from(body), coding, LIMITS) {
         Ok(body) => body,
         Err(DecompressError::TooLarge { .. }) => return (413, None),
         Err(_) => return (400, None),

@@ -155,28 +155,34 @@ impl<'a> Content<'a> {
     }
 
     /// Writes the text that stands for it outside of any list; nothing for an unset value.
-    /// `depth` is how many levels of lists it may have.
+    ///
+    /// What would be cut anyway is not written, and not looked at: a body of megabytes can hold
+    /// one value whose text is several times as long.
     pub(in crate::decode) fn write_text(
         &self,
         out: &mut Vec<u8>,
-        depth: usize,
+        room: Room,
     ) -> Result<(), ContentError> {
         match self {
             Self::Unset => {}
             Self::Text(text) => out.extend_from_slice(text),
-            Self::Bytes(bytes) => write_base64(bytes, out),
+            Self::Bytes(bytes) => {
+                // Four characters for each three bytes, and some, so that it shows what is cut.
+                let most = room.left(out) / 4 * 3 + 6;
+                write_base64(bytes.get(..most).unwrap_or(bytes), out);
+            }
             Self::Double(value) => write_double(*value, out),
             Self::Bool(_) | Self::Int(_) | Self::Array(_) | Self::KvList(_) => {
-                self.write_json(out, depth)?;
+                self.write_json(out, room)?;
             }
         }
         Ok(())
     }
 
-    fn write_json(&self, out: &mut Vec<u8>, depth: usize) -> Result<(), ContentError> {
+    fn write_json(&self, out: &mut Vec<u8>, room: Room) -> Result<(), ContentError> {
         match self {
             Self::Unset => out.extend_from_slice(b"null"),
-            Self::Text(text) => write_string(text, out),
+            Self::Text(text) => write_string(room.head(text, out), out),
             Self::Bool(true) => out.extend_from_slice(b"true"),
             Self::Bool(false) => out.extend_from_slice(b"false"),
             Self::Int(value) => {
@@ -190,45 +196,87 @@ impl<'a> Content<'a> {
             }
             Self::Bytes(bytes) => {
                 out.extend_from_slice(b"{\"$bytes\":\"");
-                write_base64(bytes, out);
+                write_base64(bytes.get(..=room.left(out)).unwrap_or(bytes), out);
                 out.extend_from_slice(b"\"}");
             }
-            Self::Array(fields) => write_array(fields, out, deeper(depth)?)?,
-            Self::KvList(fields) => write_entries(fields, out, deeper(depth)?)?,
+            Self::Array(fields) => write_array(fields, out, room.deeper()?)?,
+            Self::KvList(fields) => write_entries(fields, out, room.deeper()?)?,
         }
         Ok(())
     }
 }
 
-fn deeper(depth: usize) -> Result<usize, ContentError> {
-    depth.checked_sub(1).ok_or(ContentError::TooDeep)
+/// What a value's text may still take.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::decode) struct Room {
+    /// Levels of lists.
+    pub(in crate::decode) depth: usize,
+    /// The length of the output from which on nothing is kept.
+    pub(in crate::decode) end: usize,
 }
 
-fn write_array(fields: &[u8], out: &mut Vec<u8>, depth: usize) -> Result<(), ContentError> {
+impl Room {
+    fn deeper(self) -> Result<Self, ContentError> {
+        let depth = self.depth.checked_sub(1).ok_or(ContentError::TooDeep)?;
+        Ok(Self { depth, ..self })
+    }
+
+    fn left(self, out: &[u8]) -> usize {
+        self.end.saturating_sub(out.len())
+    }
+
+    fn is_full(self, out: &[u8]) -> bool {
+        out.len() > self.end
+    }
+
+    /// As much of `text` as can be kept, in whole characters, and one more.
+    fn head<'t>(self, text: &'t [u8], out: &[u8]) -> &'t [u8] {
+        let most = self.left(out).saturating_add(4);
+        if text.len() <= most {
+            return text;
+        }
+        text.get(..char_boundary(text, most)).unwrap_or(text)
+    }
+}
+
+/// The last place at or before `max` where a character begins.
+pub(in crate::decode) fn char_boundary(text: &[u8], max: usize) -> usize {
+    let inside = |place: &usize| text.get(*place).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let steps = (0..=max).rev().take_while(inside).count();
+    max - steps.min(max)
+}
+
+fn write_array(fields: &[u8], out: &mut Vec<u8>, room: Room) -> Result<(), ContentError> {
     out.push(b'[');
     let mut first = true;
     let mut reader = Reader::new(fields);
     while let Some(field) = reader.next()? {
+        if room.is_full(out) {
+            break;
+        }
         if field.number == 1 {
             let value = Content::Unset.fold(field.bytes()?)?;
             if !first {
                 out.push(b',');
             }
             first = false;
-            value.write_json(out, depth)?;
+            value.write_json(out, room)?;
         }
     }
     out.push(b']');
     Ok(())
 }
 
-fn write_entries(fields: &[u8], out: &mut Vec<u8>, depth: usize) -> Result<(), ContentError> {
+fn write_entries(fields: &[u8], out: &mut Vec<u8>, room: Room) -> Result<(), ContentError> {
     let start = out.len();
     let mut marked = false;
     let mut first = true;
     let mut reader = Reader::new(fields);
     out.push(b'{');
     while let Some(field) = reader.next()? {
+        if room.is_full(out) {
+            break;
+        }
         if field.number != 1 {
             continue;
         }
@@ -242,9 +290,9 @@ fn write_entries(fields: &[u8], out: &mut Vec<u8>, depth: usize) -> Result<(), C
             out.push(b',');
         }
         first = false;
-        write_string(entry.key, out);
+        write_string(room.head(entry.key, out), out);
         out.push(b':');
-        entry.value.write_json(out, depth)?;
+        entry.value.write_json(out, room)?;
     }
     out.push(b'}');
     if marked {

@@ -26,7 +26,7 @@
 mod content;
 mod parse;
 
-pub(super) use content::{Content, ContentError, KeyValue};
+pub(super) use content::{Content, ContentError, KeyValue, Room, char_boundary};
 pub use parse::any_value;
 
 /// The value of an attribute.

@@ -8,11 +8,14 @@ use arrow_schema::{DataType, FieldRef};
 use weir_model::schema;
 
 use super::{Text, Validity, offset};
-use crate::decode::attributes::{Content, ContentError, KeyValue};
+use crate::decode::attributes::{Content, ContentError, KeyValue, Room, char_boundary};
 use crate::decode::{DecodeError, Limits};
 
 /// How many words of bits tell the keys of a row apart at a glance; a power of two.
 const SEEN_WORDS: usize = 16;
+
+/// What an entry takes besides its texts: their two offsets.
+const ENTRY_BYTES: usize = 8;
 
 /// The number of those bits, as a power of two.
 const SEEN_BITS_LOG: u32 = 10;
@@ -127,6 +130,7 @@ impl AttributeColumns {
             + self.values.values.byte_len()
             + self.types.keys.byte_len()
             + self.types.values.byte_len()
+            + (self.values.keys.len() + self.types.keys.len()) * ENTRY_BYTES
     }
 
     /// Adds a row of attributes, each a `KeyValue` on the wire.
@@ -250,7 +254,11 @@ impl AttributeColumns {
         let column = &mut self.values.values;
         let start = column.next_start();
         let out = column.open_row();
-        value.write_text(out, limits.value_depth_max)?;
+        let room = Room {
+            depth: limits.value_depth_max,
+            end: start.saturating_add(max),
+        };
+        value.write_text(out, room)?;
         let written = out.get(start..).unwrap_or_default();
         let cut = written.len() > max;
         if cut {
@@ -300,11 +308,4 @@ impl AttributeColumns {
     pub(in crate::decode) fn finish(self) -> Result<(ArrayRef, ArrayRef), DecodeError> {
         Ok((self.values.finish()?, self.types.finish()?))
     }
-}
-
-/// The last place at or before `max` where a character begins.
-fn char_boundary(text: &[u8], max: usize) -> usize {
-    let inside = |place: &usize| text.get(*place).is_some_and(|byte| byte & 0xc0 == 0x80);
-    let steps = (0..=max).rev().take_while(inside).count();
-    max - steps.min(max)
 }

@@ -13,6 +13,9 @@ use crate::decode::attributes::ContentError;
 use crate::decode::columns::{AttributeColumns, Numbers, Oddities, Text, Validity};
 use crate::decode::{DecodeError, Limits};
 
+/// What an event or a link takes besides its texts: numbers, offsets, and the bounds of its maps.
+const ITEM_BYTES: usize = 48;
+
 /// The bounds of a list column; a row without items is NULL.
 #[derive(Debug)]
 struct Bounds {
@@ -73,7 +76,7 @@ impl Events {
 
     /// The bytes that input can blow up.
     pub(super) fn byte_len(&self) -> usize {
-        self.attributes.byte_len() + self.name.byte_len()
+        self.attributes.byte_len() + self.name.byte_len() + self.name.len() * ITEM_BYTES
     }
 
     /// Adds the events of a span, and says whether there were more than the limit.
@@ -85,7 +88,7 @@ impl Events {
     ) -> Result<bool, ContentError> {
         let mut attributes = Vec::new();
         for message in events.iter().take(limits.events_max) {
-            let event = EventFields::read(message, &mut attributes)?;
+            let event = EventFields::read(message, &mut attributes, limits)?;
             self.push_time(event.time);
             self.name.push(event.name);
             self.attributes.push_row(&attributes, limits, odd)?;
@@ -155,6 +158,7 @@ impl Links {
             + self.trace_id.byte_len()
             + self.span_id.byte_len()
             + self.trace_state.byte_len()
+            + self.span_id.len() * ITEM_BYTES
     }
 
     /// Adds the links of a span, and says whether there were more than the limit, and whether
@@ -168,7 +172,7 @@ impl Links {
         let mut attributes = Vec::new();
         let mut bad_id = false;
         for message in links.iter().take(limits.links_max) {
-            let link = LinkFields::read(message, &mut attributes)?;
+            let link = LinkFields::read(message, &mut attributes, limits)?;
             bad_id |= link.trace_id.len() != 16 || is_zero(link.trace_id);
             bad_id |= link.span_id.len() != 8 || is_zero(link.span_id);
             push_id(&mut self.trace_id, link.trace_id);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use arrow_array::ArrayRef;
 
-use super::span::ResourceFields;
+use super::span::{ResourceFields, push_capped};
 use crate::decode::attributes::ContentError;
 use crate::decode::columns::{AttributeColumns, Numbers, Oddities, Text};
 use crate::decode::wire::{Reader, WireError};
@@ -81,9 +81,9 @@ impl Resources {
         let mut reader = Reader::new(&fields.message);
         while let Some(field) = reader.next()? {
             match field.number {
-                1 => attributes.push(field.bytes()?),
+                1 => push_capped(&mut attributes, field.bytes()?, limits.attributes_max),
                 2 => dropped = field.uint32()?,
-                3 => entities.push(field.bytes()?),
+                3 => push_capped(&mut entities, field.bytes()?, limits.attributes_max),
                 _ => {}
             }
         }
@@ -94,7 +94,7 @@ impl Resources {
             .push_non_empty(service.unwrap_or_default());
         self.dropped_attributes.push_count(dropped);
         self.schema_url.push_non_empty(fields.schema_url);
-        self.push_entities(&entities)?;
+        odd.attributes_cut |= self.push_entities(&entities, limits)?;
         let bytes = self.attributes.byte_len()
             + self.service_name.byte_len()
             + self.schema_url.byte_len()
@@ -108,16 +108,20 @@ impl Resources {
         self.parents.count_row()
     }
 
-    /// Adds the entities as a JSON array of objects with the members of `EntityRef`.
-    fn push_entities(&mut self, entities: &[&[u8]]) -> Result<(), ContentError> {
+    /// Adds the entities as a JSON array of objects with the members of `EntityRef`, as many as a
+    /// resource may have attributes; says whether there were more, of them or of their keys.
+    fn push_entities(&mut self, entities: &[&[u8]], limits: &Limits) -> Result<bool, ContentError> {
         if entities.is_empty() {
             self.entity_refs.push_null();
-            return Ok(());
+            return Ok(false);
         }
-        let refs: Result<Vec<_>, _> = entities.iter().map(|entity| entity_json(entity)).collect();
+        let max = limits.attributes_max;
+        let mut cut = entities.len() > max;
+        let kept = entities.iter().take(max);
+        let refs: Result<Vec<_>, _> = kept.map(|e| entity_json(e, max, &mut cut)).collect();
         let text = serde_json::Value::Array(refs?).to_string();
         self.entity_refs.push(text.as_bytes());
-        Ok(())
+        Ok(cut)
     }
 
     /// The finished columns, one row a span.
@@ -144,8 +148,12 @@ impl Resources {
     }
 }
 
-/// An `EntityRef` as a JSON object.
-fn entity_json(message: &[u8]) -> Result<serde_json::Value, ContentError> {
+/// An `EntityRef` as a JSON object, with at most `max` keys of a kind.
+fn entity_json(
+    message: &[u8],
+    max: usize,
+    cut: &mut bool,
+) -> Result<serde_json::Value, ContentError> {
     let mut schema_url = String::new();
     let mut kind = String::new();
     let mut id_keys = Vec::new();
@@ -155,8 +163,9 @@ fn entity_json(message: &[u8]) -> Result<serde_json::Value, ContentError> {
         match field.number {
             1 => schema_url = text(field.bytes()?)?,
             2 => kind = text(field.bytes()?)?,
-            3 => id_keys.push(text(field.bytes()?)?),
-            4 => description_keys.push(text(field.bytes()?)?),
+            3 if id_keys.len() < max => id_keys.push(text(field.bytes()?)?),
+            4 if description_keys.len() < max => description_keys.push(text(field.bytes()?)?),
+            3 | 4 => *cut = true,
             _ => {}
         }
     }
@@ -202,7 +211,7 @@ impl Scopes {
             match field.number {
                 1 => name = field.bytes()?,
                 2 => version = field.bytes()?,
-                3 => attributes.push(field.bytes()?),
+                3 => push_capped(&mut attributes, field.bytes()?, limits.attributes_max),
                 4 => dropped = field.uint32()?,
                 _ => {}
             }

@@ -2,9 +2,20 @@
 
 use std::borrow::Cow;
 
+use crate::decode::Limits;
 use crate::decode::wire::{Reader, WireError, merge};
 
-/// The fields of a `Span`. The lists keep their room from span to span.
+/// Adds an item to a list of which `max` are taken. One more is kept, which tells that there were
+/// more: millions of empty ones fit a small body, and a list of them all would not fit memory.
+#[inline(always)]
+pub(super) fn push_capped<'a>(list: &mut Vec<&'a [u8]>, item: &'a [u8], max: usize) {
+    if list.len() <= max {
+        list.push(item);
+    }
+}
+
+/// The fields of a `Span`. The lists keep their room from span to span, and hold at most one item
+/// more than the limits allow.
 #[derive(Debug, Default)]
 pub(super) struct SpanFields<'a> {
     pub(super) trace_id: &'a [u8],
@@ -28,7 +39,7 @@ pub(super) struct SpanFields<'a> {
 
 impl<'a> SpanFields<'a> {
     /// Reads a `Span` over whatever was here before.
-    pub(super) fn read(&mut self, message: &'a [u8]) -> Result<(), WireError> {
+    pub(super) fn read(&mut self, message: &'a [u8], limits: &Limits) -> Result<(), WireError> {
         let mut attributes = std::mem::take(&mut self.attributes);
         let mut events = std::mem::take(&mut self.events);
         let mut links = std::mem::take(&mut self.links);
@@ -44,7 +55,7 @@ impl<'a> SpanFields<'a> {
         let mut reader = Reader::new(message);
         while let Some(field) = reader.next()? {
             match field.number {
-                9 => self.attributes.push(field.bytes()?),
+                9 => push_capped(&mut self.attributes, field.bytes()?, limits.attributes_max),
                 1 => self.trace_id = field.bytes()?,
                 2 => self.span_id = field.bytes()?,
                 3 => self.trace_state = field.bytes()?,
@@ -54,9 +65,9 @@ impl<'a> SpanFields<'a> {
                 7 => self.start = field.fixed64()?,
                 8 => self.end = field.fixed64()?,
                 10 => self.dropped_attributes = field.uint32()?,
-                11 => self.events.push(field.bytes()?),
+                11 => push_capped(&mut self.events, field.bytes()?, limits.events_max),
                 12 => self.dropped_events = field.uint32()?,
-                13 => self.links.push(field.bytes()?),
+                13 => push_capped(&mut self.links, field.bytes()?, limits.links_max),
                 14 => self.dropped_links = field.uint32()?,
                 15 => self.read_status(field.bytes()?)?,
                 16 => self.flags = field.fixed32()?,
@@ -92,6 +103,7 @@ impl<'a> EventFields<'a> {
     pub(super) fn read(
         message: &'a [u8],
         attributes: &mut Vec<&'a [u8]>,
+        limits: &Limits,
     ) -> Result<Self, WireError> {
         let mut event = Self::default();
         attributes.clear();
@@ -100,7 +112,7 @@ impl<'a> EventFields<'a> {
             match field.number {
                 1 => event.time = field.fixed64()?,
                 2 => event.name = field.bytes()?,
-                3 => attributes.push(field.bytes()?),
+                3 => push_capped(attributes, field.bytes()?, limits.attributes_max),
                 4 => event.dropped_attributes = field.uint32()?,
                 _ => {}
             }
@@ -124,6 +136,7 @@ impl<'a> LinkFields<'a> {
     pub(super) fn read(
         message: &'a [u8],
         attributes: &mut Vec<&'a [u8]>,
+        limits: &Limits,
     ) -> Result<Self, WireError> {
         let mut link = Self::default();
         attributes.clear();
@@ -133,7 +146,7 @@ impl<'a> LinkFields<'a> {
                 1 => link.trace_id = field.bytes()?,
                 2 => link.span_id = field.bytes()?,
                 3 => link.trace_state = field.bytes()?,
-                4 => attributes.push(field.bytes()?),
+                4 => push_capped(attributes, field.bytes()?, limits.attributes_max),
                 5 => link.dropped_attributes = field.uint32()?,
                 6 => link.flags = field.fixed32()?,
                 _ => {}

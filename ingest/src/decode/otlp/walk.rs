@@ -31,6 +31,9 @@ struct Walk<'w> {
     /// The bytes that resources and scopes take once they are repeated.
     repeated_bytes: usize,
     bytes_max: usize,
+    /// Resources and scopes so far, each bounded as rows are: empty ones take two bytes of a body
+    /// and far more of time.
+    parents: (usize, usize),
 }
 
 /// The span's parents while their spans are read.
@@ -54,6 +57,7 @@ pub(super) fn walk(body: &[u8], at: &Acceptance, limits: &Limits) -> Result<Deco
         rejects: Rejects::new(),
         repeated_bytes: 0,
         bytes_max: limits.decoded_bytes_max.min(offsets_max),
+        parents: (0, 0),
     };
     walk.request(body)
         .map_err(|stop| stop.error(body, limits))?;
@@ -108,6 +112,10 @@ impl Walk<'_> {
 
     /// The spans may stand before the resource that they belong to, so it is looked for first.
     fn resource_spans(&mut self, message: &[u8]) -> Result<(), Stop> {
+        self.parents.0 += 1;
+        if self.parents.0 > self.limits.rows_max {
+            return Err(Stop::TooManyRows);
+        }
         let resource = ResourceFields::read(message)?;
         self.resources.begin(&resource, self.limits)?;
         let mut digest = blake3::Hasher::new();
@@ -128,6 +136,10 @@ impl Walk<'_> {
         resource: &ResourceFields<'_>,
         mut digest: blake3::Hasher,
     ) -> Result<(), Stop> {
+        self.parents.1 += 1;
+        if self.parents.1 > self.limits.rows_max {
+            return Err(Stop::TooManyRows);
+        }
         let (scope, schema_url) = read_scope(message)?;
         self.scopes.begin(&scope, schema_url, self.limits)?;
         update_framed(&mut digest, &scope);
@@ -144,7 +156,7 @@ impl Walk<'_> {
         while let Some(field) = reader.next()? {
             if field.number == 2 {
                 let span = field.bytes()?;
-                fields.read(span)?;
+                fields.read(span, self.limits)?;
                 self.span(span, &fields, &context)?;
             }
         }
