@@ -199,9 +199,8 @@ fn safe_error(error: &DataFusionError) -> QueryError {
         ),
         DataFusionError::External(error) => external_error(error.as_ref()),
         DataFusionError::Internal(text) if is_about_a_pattern(text) => bad_pattern(),
-        DataFusionError::ObjectStore(_)
-        | DataFusionError::ParquetError(_)
-        | DataFusionError::IoError(_) => QueryError::unavailable(),
+        DataFusionError::ParquetError(error) => parquet_error(&error.to_string()),
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => QueryError::unavailable(),
         _ => QueryError::internal(),
     }
 }
@@ -266,13 +265,55 @@ fn arrow_error(error: &ArrowError) -> QueryError {
         ArrowError::CastError(_) | ArrowError::ParseError(_) => {
             refused("a value cannot be read as the type asked for; try_cast gives NULL there")
         }
-        ArrowError::ComputeError(_) | ArrowError::InvalidArgumentError(_) => {
-            refused("a value does not fit the operation")
+        ArrowError::ComputeError(text) => {
+            predicate_failure(text).unwrap_or_else(|| refused("a value does not fit the operation"))
         }
+        ArrowError::InvalidArgumentError(_) => refused("a value does not fit the operation"),
         ArrowError::MemoryError(_) => out_of_resources(),
-        ArrowError::IoError(_, _) | ArrowError::ParquetError(_) => QueryError::unavailable(),
+        ArrowError::ParquetError(text) => parquet_error(text),
+        ArrowError::IoError(_, _) => QueryError::unavailable(),
         _ => QueryError::internal(),
     }
+}
+
+/// A file that cannot be read, unless it is the query's own predicate that failed on it.
+fn parquet_error(text: &str) -> QueryError {
+    predicate_failure(text).unwrap_or_else(QueryError::unavailable)
+}
+
+/// A predicate that is evaluated while a file is decoded fails as part of a text, which quotes
+/// values: the name of the error that comes first in it says which one it was.
+fn predicate_failure(text: &str) -> Option<QueryError> {
+    let (_, failure) = text.split_once("Error evaluating filter predicate")?;
+    let misread = "a value cannot be read as the type asked for; try_cast gives NULL there";
+    let unfit = "a value does not fit the operation";
+    let known = [
+        ("DivideByZero", "division by zero"),
+        ("ArithmeticOverflow(", "a number grows beyond its type"),
+        ("CastError(", misread),
+        ("ParseError(", misread),
+        ("ComputeError(", unfit),
+        ("InvalidArgumentError(", unfit),
+    ];
+    let places = known
+        .iter()
+        .filter_map(|(name, what)| Some((failure.find(name)?, what)));
+    if let Some((place, what)) = places.min() {
+        let before = failure.get(..place).unwrap_or_default();
+        if !before.contains("Execution(") {
+            return Some(QueryError::refused("query_failed", *what));
+        }
+    }
+    if is_about_a_pattern(failure) {
+        return Some(bad_pattern());
+    }
+    if failure.contains("query_memory") {
+        return Some(out_of_resources());
+    }
+    Some(QueryError::refused(
+        "query_failed",
+        "a value does not fit the function it is given to",
+    ))
 }
 
 /// Cuts at a character's edge.

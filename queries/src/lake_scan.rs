@@ -75,6 +75,8 @@ pub(crate) struct LakeScan<'a> {
     /// The query's predicates; they choose among the tenant's own files only.
     pub(crate) filters: &'a [Expr],
     pub(crate) limit: Option<usize>,
+    /// Whether the plan says how many rows the tenant's own files hold.
+    pub(crate) counted: bool,
 }
 
 impl LakeScan<'_> {
@@ -131,7 +133,9 @@ impl LakeScan<'_> {
             rows = rows.add(&row_count(file));
         }
         let mut statistics = Statistics::new_unknown(table.table_schema());
-        statistics.num_rows = rows;
+        if self.counted {
+            statistics.num_rows = rows;
+        }
         let groups = self.groups(&kept, values, state)?;
         let projection = self.places(self.projection.iter().copied(), table.table_schema())?;
         let config = FileScanConfigBuilder::new(OnlyLake::url()?, Arc::new(source))

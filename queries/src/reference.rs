@@ -56,14 +56,16 @@ fn push_view(page: &mut String, view: &View) -> Result<(), QueryError> {
         .iter()
         .find(|d| d.schema().fields() == schema.fields());
     match same {
-        // `fmt::Write` to a text cannot fail.
-        Some(dataset) => drop(write!(
-            page,
-            "\n### `{}`\n\n{}. Its columns are those of `{}`.\n",
-            view.name,
-            view.doc,
-            dataset.name()
-        )),
+        Some(dataset) => {
+            // Writing to a text cannot fail.
+            let _ = write!(
+                page,
+                "\n### `{}`\n\n{}. Its columns are those of `{}`.\n",
+                view.name,
+                view.doc,
+                dataset.name()
+            );
+        }
         None => push_table(page, view.name, view.doc, &schema, |c| view.column_doc(c)),
     }
     Ok(())
@@ -91,19 +93,19 @@ fn push_table<'a>(
     schema: &SchemaRef,
     docs: impl Fn(&str) -> Option<&'a str>,
 ) {
-    drop(write!(
+    let _ = write!(
         page,
         "\n### `{name}`\n\n{doc}.\n\n| column | type | NULL | what |\n|---|---|---|---|\n"
-    ));
+    );
     for field in schema.fields() {
         let null = if field.is_nullable() { "yes" } else { "" };
-        drop(writeln!(
+        let _ = writeln!(
             page,
             "| `{}` | {} | {null} | {} |",
             field.name(),
             cell(&format::type_name(field.data_type())),
             cell(docs(field.name()).unwrap_or_default()),
-        ));
+        );
     }
 }
 
@@ -148,12 +150,12 @@ fn push_functions(page: &mut String) {
         ("Window", window),
     ] {
         for (section, functions) in sections {
-            drop(write!(
+            let _ = write!(
                 page,
                 "\n### {kind}: {section}\n\n| function | what |\n|---|---|\n"
-            ));
+            );
             for (name, what) in functions {
-                drop(writeln!(page, "| {name} | {what} |"));
+                let _ = writeln!(page, "| {name} | {what} |");
             }
         }
     }
@@ -162,7 +164,7 @@ fn push_functions(page: &mut String) {
         .iter()
         .map(|name| format!("`{name}`"))
         .collect();
-    drop(writeln!(page, "{}.", off.join(", ")));
+    let _ = writeln!(page, "{}.", off.join(", "));
 }
 
 fn add(sections: &mut Sections, name: &str, aliases: &[String], doc: Option<&Documentation>) {
@@ -172,7 +174,7 @@ fn add(sections: &mut Sections, name: &str, aliases: &[String], doc: Option<&Doc
     let mut aliases: Vec<&String> = aliases.iter().filter(|alias| *alias != name).collect();
     aliases.sort_unstable();
     for alias in aliases {
-        drop(write!(names, ", `{alias}`"));
+        let _ = write!(names, ", `{alias}`");
     }
     let what = doc.map_or("", |d| first_sentence(&d.description));
     let functions = sections.entry(section).or_default();
@@ -183,7 +185,8 @@ fn first_sentence(text: &str) -> &str {
     let text = text.trim();
     let end = [text.find(".\n"), text.find(". "), text.find("\n\n")];
     let end = end.into_iter().flatten().min();
-    end.and_then(|end| text.get(..end)).unwrap_or(text)
+    let sentence = end.and_then(|end| text.get(..end)).unwrap_or(text);
+    sentence.trim_end_matches('.')
 }
 
 /// The text in one line, and without what would end a table's cell.

@@ -7,7 +7,7 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
-    MemorySchemaProvider, SchemaProvider,
+    MemorySchemaProvider, SchemaProvider, TableProvider,
 };
 use datafusion::common::TableReference;
 use datafusion::config::Dialect;
@@ -234,21 +234,32 @@ impl Session {
         }
         datasets.sort_unstable();
         datasets.dedup();
+        let mut tables = Vec::new();
         for dataset in datasets {
             let access = Arc::clone(&core.access);
             let table =
                 TenantTable::open(dataset, tenant, &core.lake, &core.recent, access).await?;
-            self.tables
-                .register_table(dataset.name().to_owned(), Arc::new(table))?;
+            self.register(dataset.name(), Arc::new(table.for_views()))?;
+            tables.push((dataset, table));
         }
+        let mut views = Vec::new();
         for view in used {
-            if !self.tables.table_exist(view.name) {
-                let plan = self.plan_view(view).await?;
-                let table = ViewTable::new(plan, None);
-                self.tables
-                    .register_table(view.name.to_owned(), Arc::new(table))?;
-            }
+            views.push((view.name, self.plan_view(view).await?));
         }
+        // Views are planned over what stands under the datasets' names until here.
+        for (dataset, table) in tables {
+            self.register(dataset.name(), Arc::new(table))?;
+        }
+        for (name, plan) in views {
+            self.register(name, Arc::new(ViewTable::new(plan, None)))?;
+        }
+        Ok(())
+    }
+
+    /// Puts `table` in the place of the name.
+    fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), QueryError> {
+        self.tables.deregister_table(name)?;
+        self.tables.register_table(name.to_owned(), table)?;
         Ok(())
     }
 

@@ -40,13 +40,15 @@ use crate::recent::{OpenBlock, RecentStream};
 const ROWS_PER_STREAM: usize = 32_768;
 
 /// A dataset as one tenant sees it at one moment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TenantTable {
     dataset: Dataset,
     tenant: TenantId,
     snapshot: Arc<Snapshot>,
     recent: Vec<OpenBlock>,
     access: Arc<LakeAccess>,
+    /// Whether the planner is told how many rows there are.
+    counted: bool,
 }
 
 impl TenantTable {
@@ -86,7 +88,18 @@ impl TenantTable {
             recent: recent.collect(),
             snapshot,
             access,
+            counted: true,
         })
+    }
+
+    /// The same, as views read it: the planner is not told how many rows there are, since it would
+    /// turn a view's joins by a guess at what their other side gives. A view says itself which
+    /// side of a join is small.
+    pub(crate) fn for_views(&self) -> Self {
+        Self {
+            counted: false,
+            ..self.clone()
+        }
     }
 
     /// The recent rows as a plan, spread over at most `streams` streams; `None` where none are.
@@ -163,6 +176,7 @@ impl TableProvider for TenantTable {
             projection: &projection,
             filters,
             limit,
+            counted: self.counted,
         };
         let mut inputs = scan.plans(state)?;
         inputs.extend(self.recent_plan(&projection, limit, streams)?);

@@ -24,7 +24,7 @@ pub(crate) struct View {
 
 impl View {
     /// What `column` means: the view's own word, else that of a dataset that it reads.
-    fn column_doc(&self, column: &str) -> Option<&'static str> {
+    pub(crate) fn column_doc(&self, column: &str) -> Option<&'static str> {
         let own = self.columns.iter().find(|(name, _)| *name == column);
         let read = || {
             let columns = self.reads.iter().flat_map(|d| d.columns());

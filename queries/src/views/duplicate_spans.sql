@@ -1,5 +1,5 @@
 WITH repeated AS (
-    SELECT trace_id, span_id
+    SELECT trace_id, span_id, count(*) AS copies
     FROM spans
     GROUP BY trace_id, span_id
     HAVING count(*) > 1
@@ -7,7 +7,8 @@ WITH repeated AS (
 by_content AS (
     SELECT
         s.trace_id, s.span_id, s.content_key,
-        count(*) AS copies,
+        count(*) AS equal,
+        max(r.copies) AS copies,
         min(s.received_at) AS first_received_at,
         max(s.received_at) AS last_received_at
     FROM repeated AS r
@@ -17,11 +18,11 @@ by_content AS (
 SELECT
     trace_id,
     span_id,
-    sum(copies) AS copies,
+    max(copies) AS copies,
     -- Spans that lack the hash of their content are taken to differ.
-    sum(CASE WHEN content_key IS NULL THEN copies ELSE 1 END) AS contents,
-    sum(CASE WHEN content_key IS NULL THEN 0 ELSE copies - 1 END) AS surplus,
-    sum(CASE WHEN content_key IS NULL THEN copies ELSE 1 END) > 1 AS conflict,
+    sum(CASE WHEN content_key IS NULL THEN equal ELSE 1 END) AS contents,
+    sum(CASE WHEN content_key IS NULL THEN 0 ELSE equal - 1 END) AS surplus,
+    sum(CASE WHEN content_key IS NULL THEN equal ELSE 1 END) > 1 AS conflict,
     min(first_received_at) AS first_received_at,
     max(last_received_at) AS last_received_at
 FROM by_content

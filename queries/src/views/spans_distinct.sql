@@ -3,14 +3,14 @@
 -- grouping by three short columns. Joined by all columns that a copy shares with its original, so
 -- that a filter on any of them also narrows the search for copies.
 WITH repeated AS (
-    SELECT trace_id, span_id, start_time
+    SELECT trace_id, span_id, start_time, count(*) AS copies
     FROM spans
     GROUP BY trace_id, span_id, start_time
     HAVING count(*) > 1
 ),
 numbered AS (
     SELECT
-        s.trace_id, s.span_id, s.start_time, s._node, s._batch, s._row,
+        s.trace_id, s.span_id, s.start_time, s._node, s._batch, s._row, r.copies,
         row_number() OVER (
             PARTITION BY s.trace_id, s.span_id, s.start_time, s.content_key
             ORDER BY s.received_at, s._node, s._batch, s._row
@@ -22,7 +22,11 @@ numbered AS (
     WHERE s.content_key IS NOT NULL
 ),
 later AS (
-    SELECT trace_id, span_id, start_time, _node, _batch, _row FROM numbered WHERE copy > 1
+    SELECT trace_id, span_id, start_time, _node, _batch, _row
+    FROM numbered
+    -- The second half always holds. It keeps a column of `repeated` in use: without one the join
+    -- becomes a semi-join that holds all spans in memory instead of the repeated ids.
+    WHERE copy > 1 AND copy <= copies
 )
 SELECT s.*
 FROM later AS l

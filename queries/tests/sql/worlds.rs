@@ -2,7 +2,7 @@
 //!
 //! In the hostile world the others are `rival`, whose every value is a canary, and whose numbers
 //! and texts are such that predicates fail on them; in the plain one `filler`, whose rows are dull.
-//! `rival` also has days, batches and many recent rows of its own.
+//! With [`crowd`], `rival` also has many more rows.
 
 use arrow_array::RecordBatch;
 use serde_json::{Map, Value, json};
@@ -154,19 +154,20 @@ pub(crate) async fn world(partition: Partition, others: Others) -> Site {
         let resent = mixed(dataset, 0, others).slice(0, 4);
         site.store(dataset, &resent).await;
         site.recent.accept(dataset, &mixed(dataset, 8, others));
-        if others == Others::Rival {
-            more_of_rival(&site, dataset).await;
-        }
     }
     site
 }
 
-/// More batches, days and recent rows than `acme` has, none of which it may notice.
-async fn more_of_rival(site: &Site, dataset: Dataset) {
-    let rows = only_foreign(dataset, 40, Others::Rival);
-    let many = arrow_select::concat::concat_batches(&rows.schema(), &vec![rows.clone(); 7000]);
-    site.recent.accept(dataset, &many.unwrap());
-    site.recent.accept(dataset, &rows.slice(2, 3));
+/// Gives `rival` more days and more recent rows than `acme` has, none of which it may notice.
+pub(crate) fn crowd(site: &Site) {
+    for dataset in [Dataset::Spans, Dataset::ProxyAudit, Dataset::OcsfEvents] {
+        let rows = only_foreign(dataset, 40, Others::Rival);
+        // More than one stream reads by itself.
+        let many = vec![rows.clone(); if dataset == Dataset::Spans { 3400 } else { 10 }];
+        let many = arrow_select::concat::concat_batches(&rows.schema(), &many);
+        site.recent.accept(dataset, &many.unwrap());
+        site.recent.accept(dataset, &rows.slice(2, 3));
+    }
 }
 
 /// The text with what tells one file from another left out: names are random.
