@@ -33,10 +33,6 @@ impl Ceiling {
         }
     }
 
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
     fn is_default(&self) -> bool {
         *self == Self::Default
     }
