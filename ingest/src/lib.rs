@@ -3,5 +3,8 @@
 pub mod admission;
 pub mod compression;
 pub mod decode;
+mod layouts;
 pub mod log;
 pub mod wal;
+
+pub use layouts::layouts;

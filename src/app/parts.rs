@@ -87,7 +87,7 @@ impl Stores {
                 source: error.into(),
             })?;
             if let Some(node) = adopted {
-                tracing::warn!(%node, %dataset, "node.renamed: the lake is ahead of this directory");
+                tracing::warn!(%node, %dataset, "node.renamed");
             }
         }
         Ok(())
@@ -101,17 +101,17 @@ fn tell(report: &OpenReport) {
         frames = report.frames,
         rows = report.rows,
         torn_bytes = report.torn_bytes,
-        "log.opened"
+        "wal.opened"
     );
     if !report.lost.is_empty() || !report.quarantined.is_empty() {
         tracing::error!(
             lost_rows = report.lost_rows,
             quarantined = report.quarantined.join(", "),
-            "log.damaged: rows are lost; see `weir wal check`"
+            "wal.damaged"
         );
     }
     if report.node_file_lost {
-        tracing::warn!("node.json was lost; the node has a new name");
+        tracing::warn!("wal.node_file.lost");
     }
 }
 

@@ -22,13 +22,16 @@ use weir_sinks::{Delivery, DeliveryConfig, lake::LakeSink};
 use weir_transforms::Enricher;
 
 use crate::app::access::Access;
+use crate::app::account::Base;
 use crate::app::intake::{self, Intake};
+use crate::app::metered::Metered;
 use crate::app::node::Node;
 use crate::app::parts::{self, Stores};
 use crate::cli::exit::Exit;
 use crate::config::{Config, Listen};
 use crate::http::listen::{self, Listener, Rules};
 use crate::http::routes;
+use crate::telemetry;
 
 /// How long open requests have at the end.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -244,6 +247,7 @@ impl App {
         // What is not delivered yet stays in the log, so the sink need not wait for the requests.
         tokio::join!(requests, self.node.delivery.stop());
         self.node.log.close().await?;
+        self.node.telemetry.stop().await;
         Ok(())
     }
 }
@@ -323,6 +327,10 @@ fn build(
     let sink = LakeSink::new(Arc::clone(&lake))
         .with_flush_interval(config.lake.flush_interval)
         .with_flush_rows(parts::size(config.lake.flush_rows));
+    let base = Base::take(&log, &dead).map_err(|e| state("dead letters")(e.into()))?;
+    let telemetry = telemetry::start();
+    let sink = Metered::new(Arc::new(sink), telemetry.clone());
+    let commits = sink.commits();
     let delivery = Delivery::start(
         Arc::new(sink),
         Arc::<Log>::clone(&log),
@@ -339,6 +347,11 @@ fn build(
         lake,
         delivery,
         dead,
+        base,
+        commits,
+        telemetry,
+        show_tenants: config.metrics.tenants,
+        data_dir: config.data_dir.clone(),
         request_timeout: config.limits.request_timeout,
         addresses,
         stop: watch::Sender::new(false),
@@ -352,7 +365,7 @@ async fn hint_when_idle(node: &Node) {
         () = node.stopping() => {}
         () = tokio::time::sleep(HINT_AFTER) => {
             if !node.anything_arrived() {
-                tracing::info!("{}", node.hint());
+                tracing::info!(hint = node.hint(), "node.idle");
             }
         }
     }

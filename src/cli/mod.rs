@@ -13,6 +13,7 @@ pub(crate) mod remote;
 pub(crate) mod serve;
 pub(crate) mod tail;
 pub(crate) mod trace;
+pub(crate) mod upgrade;
 pub(crate) mod verify;
 pub(crate) mod wal;
 
@@ -58,6 +59,8 @@ enum Command {
     Connect(connect::Args),
     /// Measure a server on this machine.
     Bench(crate::bench::Args),
+    /// Say whether this weir reads a stopped node's directory, before it is upgraded.
+    Upgrade(upgrade::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
 }
@@ -91,6 +94,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Config(command) => config::run(command),
         Command::Connect(args) => connect::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Upgrade(args) => block_on(upgrade::run(args)),
         Command::Wal(command) => wal::run(command),
         Command::Keys(command) => keys::run(command),
         Command::Serve(args) => block_on(serve::run(args)),

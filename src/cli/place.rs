@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::serve;
+use crate::config::Config;
 
 /// Which node's files.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,11 +26,20 @@ impl Place {
     ///
     /// Where the configuration has faults; nothing on disk is touched.
     pub(crate) fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        Ok(self.load()?.data_dir)
+    }
+
+    /// The whole configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Place::data_dir`].
+    pub(crate) fn load(&self) -> anyhow::Result<Config> {
         let args = serve::Args {
             data_dir: self.data_dir.clone(),
             config: self.config.clone(),
             ..serve::Args::default()
         };
-        Ok(args.load()?.data_dir)
+        args.load()
     }
 }

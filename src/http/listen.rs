@@ -103,7 +103,7 @@ pub(crate) async fn serve(listener: Listener, rules: Rules, stop: impl Future<Ou
         let (stream, permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(listener = listener.name, %error, "http.accept_failed");
+                tracing::warn!(listener = listener.name, %error, "http.accept.failed");
                 tokio::time::sleep(REST).await;
                 continue;
             }
@@ -119,7 +119,7 @@ pub(crate) async fn serve(listener: Listener, rules: Rules, stop: impl Future<Ou
     drop(listener.socket);
     let drained = tokio::time::timeout(rules.drain, graceful.shutdown()).await;
     if drained.is_err() {
-        tracing::warn!(listener = listener.name, "http.connections_cut");
+        tracing::warn!(listener = listener.name, "http.connections.cut");
     }
     connections.shutdown().await;
 }
@@ -172,7 +172,7 @@ async fn serve_connection(
         .into_owned();
     if let Err(error) = watcher.watch(connection).await {
         // A client that leaves mid-way, or speaks something else: its business.
-        tracing::debug!(error, "http.connection_ended");
+        tracing::debug!(error, "http.connection.ended");
     }
 }
 

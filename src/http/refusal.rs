@@ -26,6 +26,10 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<Duration>,
 }
 
+/// The code of a refusal, left with the answer for whoever logs, counts or traces it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Code(pub(crate) &'static str);
+
 impl Refusal {
     /// A refusal that a retry does not mend.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
@@ -86,20 +90,34 @@ impl Refusal {
 
     /// The code of `google.rpc.Code` that means the same.
     pub(crate) fn rpc_code(&self) -> i32 {
-        match self.status.as_u16() {
-            401 => 16,
-            403 => 7,
-            404 | 405 => 12,
-            408 => 4,
-            409 => 10,
-            413 | 429 => 8,
-            500 => 13,
-            501 => 12,
-            502..=504 => 14,
-            _ => 3,
-        }
+        let status = self.status.as_u16();
+        let known = RPC_CODES.iter().find(|(known, _, _)| *known == status);
+        known.map_or(INVALID_ARGUMENT, |(_, code, _)| *code)
     }
 }
+
+/// The code for what the sender must mend.
+const INVALID_ARGUMENT: i32 = 3;
+
+/// HTTP statuses and the codes of `google.rpc.Code` that mean the same; any other is
+/// `INVALID_ARGUMENT`.
+pub(crate) const RPC_CODES: [(u16, i32, &str); 14] = [
+    (400, INVALID_ARGUMENT, "INVALID_ARGUMENT"),
+    (401, 16, "UNAUTHENTICATED"),
+    (403, 7, "PERMISSION_DENIED"),
+    (404, 12, "UNIMPLEMENTED"),
+    (405, 12, "UNIMPLEMENTED"),
+    (408, 4, "DEADLINE_EXCEEDED"),
+    // Not ABORTED, which exporters send again.
+    (409, 6, "ALREADY_EXISTS"),
+    (413, 8, "RESOURCE_EXHAUSTED"),
+    (415, INVALID_ARGUMENT, "INVALID_ARGUMENT"),
+    (422, INVALID_ARGUMENT, "INVALID_ARGUMENT"),
+    (429, 8, "RESOURCE_EXHAUSTED"),
+    (500, 13, "INTERNAL"),
+    (501, 12, "UNIMPLEMENTED"),
+    (503, 14, "UNAVAILABLE"),
+];
 
 impl From<Overloaded> for Refusal {
     fn from(error: Overloaded) -> Self {

@@ -7,7 +7,8 @@ use prost::Message;
 use serde_json::json;
 use weir_ingest::decode::otlp::OtlpEncoding;
 
-use crate::http::refusal::Refusal;
+use crate::http::refusal::{Code, Refusal};
+use crate::http::{contract, problem};
 
 /// The name under which `google.rpc.RetryInfo` travels.
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
@@ -36,6 +37,7 @@ pub(crate) struct RetryInfo {
 
 /// The message for `refusal`, with the wait where there is one.
 pub(crate) fn status_of(refusal: &Refusal) -> Status {
+    contract::check(refusal);
     let info = |seconds: u64| RetryInfo {
         retry_delay: Some(prost_types::Duration {
             seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
@@ -71,10 +73,13 @@ pub(crate) fn respond(refusal: &Refusal, encoding: OtlpEncoding) -> Response {
     if let Some(seconds) = refusal.retry_seconds() {
         headers.insert(RETRY_AFTER, seconds.into());
     }
+    problem::challenge(&mut response);
+    response.extensions_mut().insert(Code(refusal.code));
     response
 }
 
 fn json_of(refusal: &Refusal) -> serde_json::Value {
+    contract::check(refusal);
     let mut status = json!({ "code": refusal.rpc_code(), "message": refusal.detail });
     if let (Some(seconds), Some(fields)) = (refusal.retry_seconds(), status.as_object_mut()) {
         let info = json!([{ "@type": RETRY_INFO, "retryDelay": format!("{seconds}s") }]);

@@ -26,10 +26,10 @@ use crate::mac::{self, Pepper};
 use crate::{Scopes, StoreError};
 
 /// The database's file name.
-const FILE: &str = "state.db";
+pub(crate) const FILE: &str = "state.db";
 
 /// The layout that this program reads and writes, in `user_version`.
-const LAYOUT: i64 = 1;
+pub(crate) const LAYOUT: i64 = 1;
 
 /// What every key begins with.
 const PREFIX: &str = "wk_";

@@ -5,9 +5,11 @@
 
 mod error;
 mod keys;
+mod layout;
 mod mac;
 mod scopes;
 
 pub use error::StoreError;
 pub use keys::{KeyInfo, Keys, NewKey, Principal};
+pub use layout::layout;
 pub use scopes::{Scope, Scopes, UnknownScope};
