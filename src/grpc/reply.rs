@@ -10,7 +10,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
 
-use crate::http::refusal::{Code, Refusal};
+use crate::http::refusal::{self, Refusal};
 use crate::http::rpc_status;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -52,7 +52,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Response {
     if let Ok(details) = HeaderValue::try_from(details) {
         headers.insert(DETAILS, details);
     }
-    response.extensions_mut().insert(Code(refusal.code));
+    refusal::note(refusal, &mut response);
     response
 }
 

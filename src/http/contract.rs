@@ -174,11 +174,6 @@ const DIFFERS: &[(&str, &str)] = &[
         "there it is `error.correlation_id`; the header `X-Request-ID` is the same in both",
     ),
     (
-        "one idempotency key with two payloads is 409",
-        "as there; but a canonical event that repeats with other content is counted and answered \
-         in a 200, as there",
-    ),
-    (
         "a JSON body that cannot be parsed is 400 on the HTTP API",
         "there it is 422",
     ),
@@ -286,7 +281,8 @@ what was sent: no row, no attribute, no key.
 - **Everything else** answers a problem document (RFC 9457, `application/problem+json`) with
   `title`, `status`, `detail` (always text), `code` (the word below) and `request_id`.
 
-Every answer has an `X-Request-ID`: the client's own, or a new one. A 401 has `WWW-Authenticate`, a
+Every refusal names its code in `X-Weir-Error`, also where the body has no place for it. Every
+answer has an `X-Request-ID`: the client's own, or a new one. A 401 has `WWW-Authenticate`, a
 405 has `Allow`. What is no HTTP at all is answered by the transport with a bare 400 or 431.
 
 \"Send again\" speaks of the same bytes. OTLP exporters send again by themselves on 429, 502, 503

@@ -9,6 +9,7 @@ pub(crate) mod health;
 pub(crate) mod listen;
 pub(crate) mod metrics;
 pub(crate) mod ocsf;
+pub(crate) mod openapi;
 pub(crate) mod otlp;
 pub(crate) mod problem;
 pub(crate) mod query;

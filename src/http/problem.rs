@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::http::contract;
-use crate::http::refusal::{Code, Refusal};
+use crate::http::refusal::{self, Refusal};
 
 /// A refusal that the outermost layer turns into a document, since it knows the request's id.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub(crate) fn complete(mut response: Response, request_id: &str) -> Response {
     let kind = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     challenge(&mut response);
-    response.extensions_mut().insert(Code(refusal.code));
+    refusal::note(&refusal, &mut response);
     response
 }
 

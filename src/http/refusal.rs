@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
 use weir_ingest::admission::Overloaded;
 use weir_ingest::compression::{DecompressError, UnsupportedCoding};
 use weir_ingest::decode::DecodeError;
@@ -26,9 +27,19 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<Duration>,
 }
 
+/// The header that names the code of a refusal, since a `google.rpc.Status` has no place for it.
+pub(crate) const CODE: HeaderName = HeaderName::from_static("x-weir-error");
+
 /// The code of a refusal, left with the answer for whoever logs, counts or traces it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Code(pub(crate) &'static str);
+
+/// Notes the code of `refusal` in the headers and beside them.
+pub(crate) fn note(refusal: &Refusal, response: &mut Response) {
+    let value = HeaderValue::from_static(refusal.code);
+    response.headers_mut().insert(CODE, value);
+    response.extensions_mut().insert(Code(refusal.code));
+}
 
 impl Refusal {
     /// A refusal that a retry does not mend.

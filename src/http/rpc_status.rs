@@ -7,7 +7,7 @@ use prost::Message;
 use serde_json::json;
 use weir_ingest::decode::otlp::OtlpEncoding;
 
-use crate::http::refusal::{Code, Refusal};
+use crate::http::refusal::{self, Refusal};
 use crate::http::{contract, problem};
 
 /// The name under which `google.rpc.RetryInfo` travels.
@@ -74,7 +74,7 @@ pub(crate) fn respond(refusal: &Refusal, encoding: OtlpEncoding) -> Response {
         headers.insert(RETRY_AFTER, seconds.into());
     }
     problem::challenge(&mut response);
-    response.extensions_mut().insert(Code(refusal.code));
+    refusal::note(refusal, &mut response);
     response
 }
 

@@ -1,6 +1,7 @@
 //! The routes as a whole, against a real node.
 
 mod api;
+mod contract;
 mod edge;
 mod seed_product;
 mod transport;
