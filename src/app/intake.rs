@@ -259,10 +259,16 @@ impl Intake {
         self.commit(record, prepared, None).await
     }
 
-    /// How many answers are remembered for resends, and how far back, in seconds.
+    /// How many answers are remembered for resends, and how far back all are, in seconds.
     pub(crate) fn resend_window(&self) -> (usize, i64) {
-        let (answers, age_us) = self.bodies.extent(self.clock.now_us());
-        (answers, age_us / 1_000_000)
+        let (answers, back_us) = self.bodies.extent(self.clock.now_us());
+        (answers, back_us / 1_000_000)
+    }
+
+    /// The same for the senders' own keys.
+    pub(crate) fn key_window(&self) -> (usize, i64) {
+        let (answers, back_us) = self.keys.extent(self.clock.now_us());
+        (answers, back_us / 1_000_000)
     }
 
     /// The time of day, in microseconds since the epoch.

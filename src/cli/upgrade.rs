@@ -21,7 +21,7 @@ use crate::config::Config;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// Look and change nothing; data itself is upgraded as it is written.
-    #[arg(long, required = true)]
+    #[arg(long)]
     check: bool,
     /// Leave the lake out, where it cannot be reached from here.
     #[arg(long)]
@@ -32,6 +32,13 @@ pub(crate) struct Args {
 
 /// Runs it; exit code 1 where something cannot be read by this program.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    if !args.check {
+        out::complain(
+            "weir: data is upgraded as it is written, so there is nothing to run; `weir upgrade \
+             --check` says whether this weir reads what is there",
+        );
+        return Ok(Exit::USAGE);
+    }
     let config = args.place.load()?;
     let dir = &config.data_dir;
     anyhow::ensure!(

@@ -1,6 +1,6 @@
 //! `GET /v1/openapi.json` and `GET /docs`: what this server takes and answers, from one table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -254,10 +254,11 @@ fn refusals(route: &Route) -> Map<String, Value> {
         }
     };
     let shown = |rows: &[&Row]| {
-        let codes: BTreeSet<&str> = rows.iter().map(|row| row.code).collect();
-        let codes: Vec<&str> = codes.into_iter().collect();
+        let codes = rows
+            .iter()
+            .map(|row| format!("`{}`: {}", row.code, row.when));
         let mut out = json!({
-            "description": codes.join(", "),
+            "description": codes.collect::<Vec<_>>().join("\n\n"),
             "content": { kind.0: { "schema": { "$ref": format!("#/components/schemas/{}", kind.1) } } },
         });
         let waits = rows.iter().any(|row| row.retry == Retry::After);
@@ -355,6 +356,8 @@ fn html() -> String {
 mod tests {
     use super::*;
     use crate::app::rig::Rig;
+    use std::collections::BTreeSet;
+
     use axum::http::Request;
 
     /// The paths that the routers are made of, as their sources name them.

@@ -20,8 +20,9 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter as Exporter};
 use tokio::runtime::Handle;
+use tonic::metadata::{MetadataMap, MetadataValue};
 
-use crate::telemetry::OWN;
+use crate::telemetry::OWN_NAME;
 
 /// How long one export may take where no variable says so.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,27 +41,21 @@ pub(super) fn provider(
     let Some(endpoint) = wanted(&get) else {
         return Ok(None);
     };
-    let exporter = match protocol(&get)? {
-        Protocol::Grpc => {
-            anyhow::ensure!(
-                !endpoint.starts_with("https://"),
-                "gRPC with TLS is not there; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
-            );
-            let mut own = tonic::metadata::MetadataMap::new();
-            own.insert(
-                OWN.as_str(),
-                tonic::metadata::MetadataValue::from_static("1"),
-            );
-            let builder = SpanExporter::builder().with_tonic();
-            builder.with_metadata(own).build()
-        }
-        _ => {
-            let own = HashMap::from([(OWN.to_string(), "1".to_owned())]);
-            let builder = SpanExporter::builder().with_http();
-            let builder = builder.with_protocol(Protocol::HttpBinary);
-            let client = Http::new(timeout(&get)).context("the HTTP client")?;
-            builder.with_headers(own).with_http_client(client).build()
-        }
+    let exporter = if protocol(&get)? == Protocol::Grpc {
+        anyhow::ensure!(
+            !endpoint.starts_with("https://"),
+            "gRPC with TLS is not there; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+        );
+        let mut own = MetadataMap::new();
+        own.insert(OWN_NAME, MetadataValue::from_static("1"));
+        let builder = SpanExporter::builder().with_tonic();
+        builder.with_metadata(own).build()
+    } else {
+        let own = HashMap::from([(OWN_NAME.to_owned(), "1".to_owned())]);
+        let builder = SpanExporter::builder().with_http();
+        let builder = builder.with_protocol(Protocol::HttpBinary);
+        let client = Http::new(timeout(&get)).context("the HTTP client")?;
+        builder.with_headers(own).with_http_client(client).build()
     };
     let exporter = exporter.context("the OTEL_EXPORTER_OTLP_* variables cannot be used")?;
     let provider = SdkTracerProvider::builder()
@@ -184,6 +179,10 @@ impl<E: Exporter + 'static> Exporter for Watched<E> {
         }
     }
 
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
     fn shutdown(&self) -> OTelSdkResult {
         self.inner.shutdown()
     }
@@ -207,32 +206,33 @@ mod tests {
         }
     }
 
+    const GENERAL: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a");
+    const TRACES: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://b");
+
     #[test]
     fn nothing_is_exported_unless_an_endpoint_says_where() {
         assert_eq!(wanted(&from(&[])), None);
         assert_eq!(wanted(&from(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")])), None);
-        let general = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a");
-        const GENERAL: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a");
-        assert_eq!(wanted(&from(&[GENERAL])).as_deref(), Some(general.1));
-        const OWN: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://b");
-        assert_eq!(wanted(&from(&[GENERAL, OWN])).as_deref(), Some("http://b"));
-        const OFF: (&str, &str) = ("OTEL_SDK_DISABLED", "TRUE");
-        assert_eq!(wanted(&from(&[GENERAL, OFF])), None);
-        const NONE: (&str, &str) = ("OTEL_TRACES_EXPORTER", "none");
-        assert_eq!(wanted(&from(&[GENERAL, NONE])), None);
+        assert_eq!(wanted(&from(&[GENERAL])).as_deref(), Some("http://a"));
+        let both = from(&[GENERAL, TRACES]);
+        assert_eq!(wanted(&both).as_deref(), Some("http://b"));
+        for off in [
+            from(&[GENERAL, ("OTEL_SDK_DISABLED", "TRUE")]),
+            from(&[GENERAL, ("OTEL_TRACES_EXPORTER", "none")]),
+            from(&[GENERAL, ("OTEL_TRACES_SAMPLER", "always_off")]),
+        ] {
+            assert_eq!(wanted(&off), None);
+        }
     }
 
     #[test]
     fn the_protocol_is_http_unless_grpc_is_asked_for() {
-        assert_eq!(protocol(&from(&[])).unwrap(), Protocol::HttpBinary);
         const GRPC: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
-        assert_eq!(protocol(&from(&[GRPC])).unwrap(), Protocol::Grpc);
-        const TRACES: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf");
-        assert_eq!(
-            protocol(&from(&[GRPC, TRACES])).unwrap(),
-            Protocol::HttpBinary
-        );
+        const OWN: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf");
         const JSON: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+        assert_eq!(protocol(&from(&[])).unwrap(), Protocol::HttpBinary);
+        assert_eq!(protocol(&from(&[GRPC])).unwrap(), Protocol::Grpc);
+        assert_eq!(protocol(&from(&[GRPC, OWN])).unwrap(), Protocol::HttpBinary);
         assert!(protocol(&from(&[JSON])).is_err());
     }
 

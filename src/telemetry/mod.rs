@@ -33,7 +33,10 @@ use weir_sinks::Part;
 use crate::http::refusal::Code;
 
 /// The header of an export of weir's own spans.
-pub(crate) const OWN: HeaderName = HeaderName::from_static("x-weir-own-traces");
+pub(crate) const OWN: HeaderName = HeaderName::from_static(OWN_NAME);
+
+/// Its name.
+const OWN_NAME: &str = "x-weir-own-traces";
 
 /// What makes spans; clones share it. The default makes none.
 #[derive(Clone, Debug, Default)]

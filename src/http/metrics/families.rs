@@ -49,6 +49,7 @@ macro_rules! families {
             };
         )*
         /// All of them.
+        #[cfg(test)]
         pub(crate) const FAMILIES: &[Family] = &[$($constant),*];
     };
 }
@@ -84,9 +85,10 @@ families! {
     CONNECTIONS = Gauge "weir_connections" [], "Connections open";
     IN_FLIGHT = Gauge "weir_in_flight_bytes" [], "Bytes that requests in flight hold";
     IN_FLIGHT_LIMIT = Gauge "weir_in_flight_limit_bytes" [], "Bytes that they may hold";
-    RESENDS = Gauge "weir_resends_remembered" [], "Requests whose resend is recognised";
-    RESEND_WINDOW = Gauge "weir_resend_window_seconds" [],
-        "How far back resends are really recognised: the age of the oldest one remembered";
+    RESENDS = Gauge "weir_resends_remembered" ["kind"],
+        "Requests whose resend is recognised, by their bytes or by the sender's idempotency key";
+    RESEND_WINDOW = Gauge "weir_resend_window_seconds" ["kind"],
+        "How far back all resends are recognised: less than 600 or 86400 where the table is full";
     QUERIES = Counter "weir_queries_total" [], "Queries answered";
     QUERIES_FAILED = Counter "weir_queries_failed_total" [], "Queries refused or failed";
     ACCEPTED = Counter "weir_accepted_rows_total" ["dataset"],

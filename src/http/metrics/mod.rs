@@ -67,7 +67,7 @@ fn requests(text: &mut Text, node: &Node) {
     };
     let refused = ROUTES.iter().flat_map(|(route, label)| {
         let counted = counters.route(*route).refused();
-        counted.map(|(row, count)| ([(*label).to_owned(), row.code.to_owned()], float(count)))
+        counted.map(move |(row, count)| ([(*label).to_owned(), row.code.to_owned()], float(count)))
     });
     text.many(families::REQUESTS_REFUSED, summed(refused));
     for (family, pick) in plain {
@@ -122,10 +122,16 @@ fn door(text: &mut Text, node: &Node) {
     let budget = &node.intake.budget;
     text.one(families::IN_FLIGHT, float_of(budget.used()));
     text.one(families::IN_FLIGHT_LIMIT, float_of(budget.limit()));
-    let (answers, window_s) = node.intake.resend_window();
-    text.one(families::RESENDS, float_of(answers));
-    let window_s = u64::try_from(window_s).unwrap_or(0);
-    text.one(families::RESEND_WINDOW, float(window_s));
+    let windows = [
+        ("bytes", node.intake.resend_window()),
+        ("key", node.intake.key_window()),
+    ];
+    let kind = |kind: &str| [kind.to_owned()];
+    let answers = windows.map(|(name, (answers, _))| (kind(name), float_of(answers)));
+    text.many(families::RESENDS, answers);
+    let back =
+        windows.map(|(name, (_, back_s))| (kind(name), float(u64::try_from(back_s).unwrap_or(0))));
+    text.many(families::RESEND_WINDOW, back);
     text.one(families::QUERIES, float(read(&counters.queries)));
     text.one(
         families::QUERIES_FAILED,
