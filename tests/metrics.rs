@@ -288,11 +288,20 @@ fn readiness_says_why_and_logs_are_json_with_stable_names() {
 
 #[test]
 fn a_full_log_is_told_by_readiness_and_by_metrics() {
-    let (_folder, _settings, server) = started(|s| s.with("WEIR_WAL_BUDGET", "64KiB"));
+    let (_folder, _settings, server) = started(|s| {
+        s.with("WEIR_WAL_BUDGET", "4MiB")
+            .with("WEIR_WAL_RETAIN", "1h")
+    });
     let kind = Kind::SpansJson;
-    let body = kind.body(0, 3);
-    let answer = http::post(server.http, kind.path(), kind.content_type(), &body).unwrap();
+    let mut first = 0;
+    let answer = wait_for("the log is full", Duration::from_secs(60), || {
+        let body = kind.body(first, 2_000);
+        first += 2_000;
+        let answer = http::post(server.http, kind.path(), kind.content_type(), &body).unwrap();
+        (answer.status != 200).then_some(answer)
+    });
     assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(answer.header("x-weir-error"), Some("log_full"));
     let ready = http::get(server.http, "/readyz").unwrap();
     assert_eq!(
         (ready.status, &ready.json()["status"]),

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use weir_ingest::log::{DatasetStatus, Log};
 use weir_lake::Lake;
-use weir_model::{Cursors as _, Dataset, RecentRows as _};
+use weir_model::{Dataset, RecentRows as _};
 use weir_sinks::{DeadError, DeadLetters, lake};
 
 use crate::app::Node;

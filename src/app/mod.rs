@@ -12,6 +12,7 @@ pub(crate) mod arrivals;
 pub(crate) mod counters;
 pub(crate) mod histogram;
 pub(crate) mod intake;
+pub(crate) mod layouts;
 pub(crate) mod metered;
 pub(crate) mod node;
 pub(crate) mod parts;

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use weir_ingest::log::{Log, OpenError};
 use weir_lake::LakeError;
-use weir_model::{Clock, SystemClock};
+use weir_model::{Clock, FoundLayout, SystemClock};
 use weir_queries::Engine;
 use weir_sinks::{Delivery, DeliveryConfig, lake::LakeSink};
 use weir_transforms::Enricher;
@@ -88,6 +88,19 @@ pub(crate) enum StartError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Something was written by a newer weir; nothing was changed.
+    #[error(
+        "`{}` ({}) has version {}, newer than the {} that this weir reads: start the newer weir \
+         again, or restore a copy from before its upgrade; nothing was changed",
+        layout.file,
+        layout.format,
+        layout.found.unwrap_or_default(),
+        layout.known
+    )]
+    Newer {
+        /// What.
+        layout: FoundLayout,
+    },
     /// An address cannot be listened on.
     #[error(
         "cannot listen on {address} ({name}); set another with --{name}, or port 0 for a free one"
@@ -155,6 +168,7 @@ impl StartError {
             | Self::Log { .. }
             | Self::Lake { .. }
             | Self::State { .. }
+            | Self::Newer { .. }
             | Self::Bind { .. }
             | Self::Worker => Exit::FAILURE,
         }

@@ -11,6 +11,7 @@ use weir_lake::Lake;
 use weir_model::FoundLayout;
 use weir_model::layout::Verdict;
 
+use crate::app::layouts;
 use crate::app::parts::lake_config;
 use crate::cli::exit::Exit;
 use crate::cli::out;
@@ -46,7 +47,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         "there is no directory {}; name one with --data-dir",
         dir.display()
     );
-    let mut found = in_directory(dir)?;
+    let mut found = layouts::in_directory(dir)?;
     if !args.no_lake && has_lake(&config)? {
         found.extend(Lake::layouts(&lake_config(&config)).await?);
     }
@@ -57,13 +58,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         out::line(&text(&found, ok))?;
     }
     Ok(if ok { Exit::OK } else { Exit::FAILURE })
-}
-
-fn in_directory(dir: &Path) -> anyhow::Result<Vec<FoundLayout>> {
-    let mut found = weir_ingest::layouts(dir)?;
-    found.extend(weir_store::layout(dir)?);
-    found.extend(weir_sinks::dead_layouts(&dir.join("dead"))?);
-    Ok(found)
 }
 
 /// A lake in a folder that is not there would be made by looking at it.

@@ -66,7 +66,7 @@ async fn traces(State(node): State<Arc<Node>>, request: Request) -> Response {
             response.extensions_mut().insert(Rows(taken.rows));
             response
         }
-        Err(refusal) => reply::refused(&refusal),
+        Err(refusal) => refused(&refusal),
     }
 }
 
@@ -87,6 +87,6 @@ async fn unstored_signal(node: &Node, request: Request, signal: Signal) -> Respo
             counters::add(&node.intake.counters.unstored, told.records);
             reply::message(&told.body)
         }
-        Err(refusal) => reply::refused(&refusal),
+        Err(refusal) => refused(&refusal),
     }
 }

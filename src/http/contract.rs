@@ -106,7 +106,7 @@ pub(crate) static ROWS: &[Row] = &[
     row("malformed_protobuf", 400, &[Otlp, Grpc], Never, "The body is no OTLP message; the answer names the byte."),
     row("invalid_utf8", 400, &[Otlp, Grpc], Never, "A text field is not UTF-8."),
     row("malformed_json", 400, &[Otlp, Audit, Ocsf], Never, "The body is no JSON; the answer names line and column."),
-    row("unexpected_shape", 400, &[Otlp, Audit, Ocsf], Never, "The JSON is of another shape than the route takes."),
+    row("unexpected_shape", 400, &[Otlp, Ocsf], Never, "The JSON is of another shape than the route takes."),
     row("too_deep", 400, &[Otlp, Grpc, Ocsf], Never, "The body nests too deeply."),
     row("too_deep", 422, &[Audit], Never, "The same, with the status that the contract of its senders names."),
     row("contract_violated", 422, &[Audit, Ocsf], Never, "The body breaks the contract of its senders; `detail` is the contract's own sentence."),

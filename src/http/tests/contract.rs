@@ -194,7 +194,6 @@ async fn meanings(met: &mut Met) {
     }
     for (door, body) in [
         (Door::Otlp, format!("{{\"resourceSpans\":\"{MARK}\"}}")),
-        (Door::Audit, format!("[\"{MARK}\"]")),
         (Door::Ocsf, format!("{{\"{MARK}\":1}}")),
     ] {
         met.note(
@@ -337,10 +336,24 @@ async fn credentials(met: &mut Met) {
 }
 
 async fn of_the_server(met: &mut Met) {
-    let rig = Rig::start_with(|config| config.wal.budget = 1).await;
+    let rig = Rig::start_with(|config| {
+        config.wal.segment_size = 4 << 10;
+        config.wal.budget = 8 << 10;
+        config.wal.reserve = 4 << 10;
+        config.lake.flush_interval = Duration::from_hours(1);
+    })
+    .await;
     let over = Over::new(&rig);
     for door in STORING {
-        met.note("log_full", &over.send(doors::rows(door, 1)).await);
+        let mut seen = over.send(doors::rows(door, 1)).await;
+        for count in 2..100 {
+            if seen.code() == "log_full" {
+                break;
+            }
+            // Each of another length, so that none is folded.
+            seen = over.send(doors::rows(door, count)).await;
+        }
+        met.note("log_full", &seen);
     }
     let budget = &rig.app.node().intake.budget;
     let held = budget.reserve(budget.limit()).unwrap();
