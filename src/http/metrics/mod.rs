@@ -142,10 +142,8 @@ fn door(text: &mut Text, node: &Node) {
 fn last_arrival(node: &Node) -> f64 {
     let arrived = &node.intake.counters.last_arrival_us;
     let us = arrived.load(std::sync::atomic::Ordering::Relaxed);
-    match u64::try_from(us) {
-        Ok(us) if us > 0 => float(us) / 1e6,
-        _ => started(node),
-    }
+    let arrived = u64::try_from(us).ok().filter(|us| *us > 0);
+    arrived.map_or_else(|| started(node), |us| float(us) / 1e6)
 }
 
 /// The closing account, by dataset and sink.

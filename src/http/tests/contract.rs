@@ -62,14 +62,19 @@ const ELSEWHERE: &[(&str, Option<Door>, &str)] = &[
 ];
 
 #[derive(Default)]
-struct Met(BTreeSet<(&'static str, u16, Door)>);
+struct Met {
+    rows: BTreeSet<(&'static str, u16, Door)>,
+    faults: Vec<String>,
+}
 
 impl Met {
     /// Notes what was answered, after holding it to the contract.
     fn note(&mut self, wanted: &str, seen: &Seen) {
         let row = seen.hold_to_the_contract();
-        assert_eq!(row.code, wanted, "{seen:?}");
-        self.0.insert((row.code, row.status, seen.door));
+        if row.code != wanted {
+            self.faults.push(format!("{wanted} was wanted: {seen:?}"));
+        }
+        self.rows.insert((row.code, row.status, seen.door));
     }
 }
 
@@ -104,15 +109,21 @@ async fn every_row_of_the_contract_is_met_through_every_door_that_it_names() {
         for door in row.doors {
             let key = (row.code, row.status, *door);
             let known = elsewhere(row.code, *door);
-            assert_eq!(met.0.contains(&key), !known, "{key:?}");
+            if met.rows.contains(&key) == known {
+                let what = if known { "is met" } else { "is not met" };
+                met.faults.push(format!("{key:?} {what}"));
+            }
         }
     }
+    assert!(met.faults.is_empty(), "{}", met.faults.join("\n"));
 }
 
 async fn addresses_and_bodies(met: &mut Met) {
     let rig = Rig::start_with(|config| {
-        config.limits.body_compressed = 32 << 10;
-        config.limits.body_decompressed = 32 << 10;
+        // So small that a body is in the socket whole before it is refused: what is refused unread
+        // closes its connection, under the hands of a client that is still sending.
+        config.limits.body_compressed = 4 << 10;
+        config.limits.body_decompressed = 4 << 10;
         config.limits.idle_timeout = Duration::from_millis(100);
     })
     .await;
@@ -156,7 +167,7 @@ async fn addresses_and_bodies(met: &mut Met) {
             &over.hand(Ask::new(door, broken_off())).await,
         );
         met.note("body_timeout", &over.send(Ask::new(door, stalled())).await);
-        let large = doors::framed(door, vec![b' '; 40 << 10]);
+        let large = doors::framed(door, vec![b' '; 5 << 10]);
         met.note("body_too_large", &over.send(Ask::new(door, large)).await);
         let corrupt = doors::compressed(door, MARK.as_bytes());
         met.note(
@@ -306,9 +317,11 @@ async fn credentials(met: &mut Met) {
         Door::Other,
     ];
     for door in all {
-        let request = || match door {
-            Door::Other => Ask::get(door, door.path()),
-            _ => Ask::new(door, doors::good(door)),
+        let request = || {
+            if door == Door::Other {
+                return Ask::get(door, door.path());
+            }
+            Ask::new(door, doors::good(door))
         };
         let seen = over.send(request()).await;
         met.note("unauthorized", &seen);
@@ -318,10 +331,8 @@ async fn credentials(met: &mut Met) {
                 "{seen:?}"
             );
         }
-        let wrong = match door {
-            Door::Query | Door::Other => &sends,
-            _ => &asks,
-        };
+        let stores = STORING.contains(&door);
+        let wrong = if stores { &asks } else { &sends };
         let bearer = format!("Bearer {wrong}");
         let mut seen = over.send(request().with("authorization", &bearer)).await;
         // A key that another process made holds within seconds.

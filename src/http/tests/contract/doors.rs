@@ -84,10 +84,12 @@ impl Ask {
 
     /// Says that the body is coded so.
     pub(super) fn coded(self, coding: &str) -> Self {
-        match self.door {
-            Door::Grpc => self.with("grpc-encoding", coding),
-            _ => self.with("content-encoding", coding),
-        }
+        let header = if self.door == Door::Grpc {
+            "grpc-encoding"
+        } else {
+            "content-encoding"
+        };
+        self.with(header, coding)
     }
 }
 
@@ -292,18 +294,18 @@ fn flagged(flag: u8, message: &[u8]) -> Bytes {
 
 /// `body` as the door carries it.
 pub(super) fn framed(door: Door, body: Vec<u8>) -> Bytes {
-    match door {
-        Door::Grpc => frame(&body),
-        _ => body.into(),
+    if door == Door::Grpc {
+        return frame(&body);
     }
+    body.into()
 }
 
 /// `body` as the door carries what is compressed.
 pub(super) fn compressed(door: Door, body: &[u8]) -> Bytes {
-    match door {
-        Door::Grpc => flagged(1, body),
-        _ => Bytes::copy_from_slice(body),
+    if door == Door::Grpc {
+        return flagged(1, body);
     }
+    Bytes::copy_from_slice(body)
 }
 
 /// A body that the door takes.
