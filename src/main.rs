@@ -6,8 +6,11 @@ mod cli;
 mod client;
 mod config;
 mod demo;
+#[cfg(test)]
+mod document;
 mod grpc;
 mod http;
+mod telemetry;
 mod tls;
 
 use std::process::ExitCode;

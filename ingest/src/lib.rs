@@ -3,6 +3,9 @@
 pub mod admission;
 pub mod compression;
 pub mod decode;
+mod layouts;
 pub mod log;
 pub mod quota;
 pub mod wal;
+
+pub use layouts::layouts;

@@ -24,6 +24,7 @@ const COLUMNS: &[&str] = &[
     "txn",
     "metaData.schemaString",
     "metaData.partitionColumns",
+    "metaData.configuration",
     "protocol.minReaderVersion",
     "protocol.minWriterVersion",
 ];

@@ -44,6 +44,17 @@ pub enum LakeError {
         /// What is odd about it.
         reason: String,
     },
+    /// The table was written by a newer version of this program; nothing was changed.
+    #[error(
+        "the table `{dataset}` has layout {found} (property `weir.layout`), newer than this weir \
+         reads: use the newer weir, or another `lake.url`; nothing was changed"
+    )]
+    Newer {
+        /// Which table.
+        dataset: Dataset,
+        /// Its layout.
+        found: u64,
+    },
     /// The table was changed by another program in a way that forbids writing to it.
     #[error("the Delta table of `{dataset}` cannot be written: {reason}")]
     Unsupported {
@@ -92,6 +103,7 @@ impl Classify for LakeError {
             | Self::Store(_)
             | Self::Delta { .. }
             | Self::Log { .. }
+            | Self::Newer { .. }
             | Self::Unsupported { .. }
             | Self::Contended { .. }
             | Self::File { .. }

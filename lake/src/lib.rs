@@ -40,7 +40,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use url::Url;
-use weir_model::{Batch, Dataset, NodeId};
+use weir_model::{Batch, Dataset, FoundLayout, NodeId};
 
 pub use error::LakeError;
 pub use local::LocalStore;
@@ -120,6 +120,36 @@ impl Lake {
         partition: Partition,
     ) -> Result<Self, LakeError> {
         Self::at(Location::with_store(store, url)?, partition)
+    }
+
+    /// Which layouts the tables at the configured place have; those that are not there are left
+    /// out. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// Where the place cannot be used, or a table's log cannot be read.
+    pub async fn layouts(config: &LakeConfig) -> Result<Vec<FoundLayout>, LakeError> {
+        let lake = Self::at(
+            Location::open(&config.url, &config.options)?,
+            config.partition,
+        )?;
+        let mut all = Vec::new();
+        for (dataset, table) in &lake.tables {
+            let (found, missing) = match table.layout().await {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                Err(LakeError::Newer { found, .. }) => (found, Vec::new()),
+                Err(error) => return Err(error),
+            };
+            let url = lake.table_url(*dataset);
+            let mut one = FoundLayout::of("Delta table", url, Some(found), replay::LAYOUT);
+            if !missing.is_empty() {
+                let columns = missing.join(", ");
+                one.change = Some(format!("its next write adds the columns {columns}"));
+            }
+            all.push(one);
+        }
+        Ok(all)
     }
 
     fn at(location: Location, partition: Partition) -> Result<Self, LakeError> {

@@ -60,6 +60,8 @@ struct MetaData {
     schema_string: String,
     #[serde(default)]
     partition_columns: Vec<String>,
+    #[serde(default)]
+    configuration: BTreeMap<String, Option<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,7 +91,15 @@ pub(crate) struct Replay {
     columns: Arc<[String]>,
     partition_columns: Vec<String>,
     protocol: (i64, i64),
+    layout: u64,
 }
+
+/// The property of a table that says how weir lays rows out in it: which columns there are may
+/// change without it, what they mean may not. A table without it is of layout 1.
+pub(crate) const LAYOUT_PROPERTY: &str = "weir.layout";
+
+/// The layout that this program writes, and the newest that it reads.
+pub(crate) const LAYOUT: u64 = 1;
 
 /// The name under which a node's batch numbers stand in the log.
 pub(crate) fn batches_app(node: &NodeId, dataset: Dataset) -> String {
@@ -130,7 +140,25 @@ impl Replay {
             columns: Arc::from([]),
             partition_columns: Vec::new(),
             protocol: PROTOCOL,
+            layout: 1,
         }
+    }
+
+    fn layout_of(&self, properties: &BTreeMap<String, Option<String>>) -> Result<u64, LakeError> {
+        let named = properties.get(LAYOUT_PROPERTY).and_then(Option::as_deref);
+        let found = named.map_or(Some(1), |text| text.parse().ok());
+        match found {
+            Some(found) if found <= LAYOUT => Ok(found),
+            found => Err(LakeError::Newer {
+                dataset: self.dataset,
+                found: found.unwrap_or(u64::MAX),
+            }),
+        }
+    }
+
+    /// The layout that the table says it has.
+    pub(crate) fn layout(&self) -> u64 {
+        self.layout
     }
 
     /// Reads what is new in the log; says whether anything is.
@@ -208,6 +236,7 @@ impl Replay {
                 .map_err(|e| self.log_fault(version, e.to_string()))?;
             self.columns = schema.fields.into_iter().map(|f| f.name).collect();
             self.partition_columns = meta.partition_columns;
+            self.layout = self.layout_of(&meta.configuration)?;
         }
         if let Some(protocol) = action.protocol {
             self.protocol = (protocol.min_reader_version, protocol.min_writer_version);

@@ -32,7 +32,9 @@ use weir_model::{Batch, Clock, Dataset, NodeId, SystemClock};
 
 use crate::commit::{self, AddedFile};
 use crate::location::Location;
-use crate::replay::{Replay, batches_app, commit_path, part_app, part_version};
+use crate::replay::{
+    LAYOUT, LAYOUT_PROPERTY, Replay, batches_app, commit_path, part_app, part_version,
+};
 use crate::write::put_files;
 use crate::{Appended, LakeError, Partial, Partition, Snapshot, stats};
 
@@ -121,6 +123,22 @@ impl Table {
         }
         self.answered.store(answers, Ordering::SeqCst);
         Ok(Arc::clone(&self.published.read()))
+    }
+
+    /// The table's layout and the columns that this program would add; `None` where there is no
+    /// table yet.
+    pub(crate) async fn layout(&self) -> Result<Option<(u64, Vec<String>)>, LakeError> {
+        let snapshot = self.snapshot().await?;
+        if snapshot.version().is_none() {
+            return Ok(None);
+        }
+        let schema = self.dataset.schema();
+        let names = schema.fields().iter().map(|field| field.name());
+        let missing = names.filter(|name| !snapshot.columns().contains(name));
+        Ok(Some((
+            self.replay.lock().await.layout(),
+            missing.cloned().collect(),
+        )))
     }
 
     /// Forgets the state, so that the next look reads the log from its newest checkpoint.
@@ -347,12 +365,15 @@ impl Table {
             ),
             ("delta.logRetentionDuration", LOG_RETENTION.to_owned()),
             ("delta.checkpointInterval", CHECKPOINT_COMMITS.to_string()),
+            (LAYOUT_PROPERTY, LAYOUT.to_string()),
         ];
         let create = CreateBuilder::new()
             .with_log_store(Arc::clone(&self.log))
             .with_table_name(self.dataset.name())
             .with_columns(columns)
             .with_partition_columns(self.partition.columns().iter().copied())
+            // Our own property is none that the library knows.
+            .with_raise_if_key_not_exists(false)
             .with_configuration(properties.map(|(name, value)| (name, Some(value))));
         let Err(error) = Box::pin(create.into_future()).await else {
             tracing::info!(dataset = %self.dataset, "lake.table.created");

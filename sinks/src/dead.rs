@@ -15,6 +15,7 @@
 //! * Dropping a letter deletes its rows and keeps the note, so that the account still closes.
 
 mod disk;
+mod layouts;
 mod letter;
 mod splits;
 
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use weir_model::{Clock, Dataset, NodeId};
 
+pub use layouts::layouts;
 pub use letter::{DeadLetter, LetterId};
 pub(crate) use splits::Splits;
 
@@ -50,6 +52,17 @@ pub enum DeadError {
         path: PathBuf,
         /// What is wrong with it, without a row's contents.
         reason: String,
+    },
+    /// A note was written by a newer version of this program; nothing was changed.
+    #[error(
+        "`{path}` has layout {found}, newer than this weir reads: start the newer weir again, or \
+         restore a copy from before its upgrade; nothing was changed"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
     },
     /// The sink's name cannot be a folder's.
     #[error("`{name}` cannot name a sink: only a-z, 0-9, `_` and `-`")]

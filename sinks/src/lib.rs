@@ -25,6 +25,6 @@ pub mod memory;
 mod sink;
 pub mod testing;
 
-pub use dead::{DeadLetter, DeadLetters};
-pub use delivery::{Delivery, DeliveryConfig, DeliveryStatus};
+pub use dead::{DeadError, DeadLetter, DeadLetters, layouts as dead_layouts};
+pub use delivery::{DatasetStatus, Delivery, DeliveryConfig, DeliveryStatus};
 pub use sink::{Part, PartId, Receipt, Sink, SinkError};

@@ -1,6 +1,7 @@
-//! The closing account: accepted = stored + set aside + pending, by dataset and sink.
+//! The closing account: accepted = stored + set aside + pending + lost, by dataset and sink.
 //!
-//! [`of_memory`] says what the node believes, for metrics. [`recount`] asks the sink itself: it
+//! [`of_memory`] says what the node believes, for metrics: what was there at the start ([`Base`])
+//! and what the sink has given receipts for since. [`recount`] asks the sink itself: it
 //! counts rows in the lake's own files, and where node and sink disagree, the line says by how many.
 //!
 //! ```text
@@ -12,12 +13,14 @@
 //! Rows that arrive meanwhile lie between the two readings of "accepted", so that a recount under
 //! load neither misses rows nor invents them.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use weir_ingest::log::{DatasetStatus, Log};
 use weir_lake::Lake;
 use weir_model::{Dataset, RecentRows as _};
-use weir_sinks::{DeadLetters, lake};
+use weir_sinks::{DeadError, DeadLetters, lake};
 
 use crate::app::Node;
 
@@ -70,23 +73,66 @@ impl Report {
     }
 }
 
+/// Where the account stood when the delivery began: rows that were settled before, by dataset.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Base(BTreeMap<Dataset, (u64, u64)>);
+
+impl Base {
+    /// Takes it, after the log has learned what the sink holds and before the delivery starts.
+    ///
+    /// # Errors
+    ///
+    /// Where the dead letters cannot be read.
+    pub(crate) fn take(log: &Log, dead: &DeadLetters) -> Result<Self, DeadError> {
+        let letters = dead.list()?;
+        let cursors = log.cursors();
+        let node = log.node();
+        let of = |status: &DatasetStatus| {
+            let settled = cursors.get(lake::NAME, status.dataset);
+            let ours = letters.iter().filter(|letter| {
+                let part = &letter.id.part;
+                letter.id.sink == lake::NAME
+                    && part.dataset == status.dataset
+                    && part.node == node
+                    && part.batch <= settled
+            });
+            let set_aside = ours.map(|letter| letter.rows).sum();
+            let elsewhere = status.recent_rows + status.lost_rows + set_aside;
+            let stored = status.accepted_rows.saturating_sub(elsewhere);
+            (status.dataset, (stored, set_aside))
+        };
+        Ok(Self(log.status().datasets.iter().map(of).collect()))
+    }
+}
+
 /// What the node believes, without asking the sink; cheap.
+///
+/// Log and delivery are looked at one after the other, so that a batch between a sink's receipt
+/// and its cursor shows as a difference for that moment.
 pub(crate) fn of_memory(node: &Node) -> Vec<Line> {
     let delivered = node.delivery.status().datasets;
     let line = |status: &DatasetStatus| {
-        let since_start = delivered.get(&status.dataset);
-        let set_aside = since_start.map_or(0, |d| d.set_aside_rows);
-        let elsewhere = status.recent_rows + set_aside + status.lost_rows;
-        Line {
+        let (stored, set_aside) = node
+            .base
+            .0
+            .get(&status.dataset)
+            .copied()
+            .unwrap_or_default();
+        let since = delivered.get(&status.dataset);
+        let mut line = Line {
             sink: lake::NAME.to_owned(),
             dataset: status.dataset.name().to_owned(),
             accepted: status.accepted_rows,
-            stored: status.accepted_rows.saturating_sub(elsewhere),
-            set_aside,
+            stored: stored + since.map_or(0, |d| d.stored_rows),
+            set_aside: set_aside + since.map_or(0, |d| d.set_aside_rows),
             pending: status.recent_rows,
             lost: status.lost_rows,
             difference: 0,
-        }
+        };
+        let found = line.stored + line.set_aside + line.pending + line.lost;
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        line.difference = signed(found) - signed(line.accepted);
+        line
     };
     node.log.status().datasets.iter().map(line).collect()
 }

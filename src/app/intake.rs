@@ -86,6 +86,8 @@ pub(crate) struct Taken {
     pub(crate) answer: Bytes,
     /// Whether an earlier request got it.
     pub(crate) repeated: bool,
+    /// Rows that were accepted now.
+    pub(crate) rows: usize,
 }
 
 /// A request's body, checked and decompressed.
@@ -260,10 +262,21 @@ impl Intake {
         self.commit(record, prepared, None).await
     }
 
-    /// How many answers are remembered for resends, and how far back, in seconds.
+    /// How many answers are remembered for resends, and how far back all are, in seconds.
     pub(crate) fn resend_window(&self) -> (usize, i64) {
-        let (answers, age_us) = self.bodies.extent(self.clock.now_us());
-        (answers, age_us / 1_000_000)
+        let (answers, back_us) = self.bodies.extent(self.clock.now_us());
+        (answers, back_us / 1_000_000)
+    }
+
+    /// The same for the senders' own keys.
+    pub(crate) fn key_window(&self) -> (usize, i64) {
+        let (answers, back_us) = self.keys.extent(self.clock.now_us());
+        (answers, back_us / 1_000_000)
+    }
+
+    /// The time of day, in microseconds since the epoch.
+    pub(crate) fn now_us(&self) -> i64 {
+        self.clock.now_us()
     }
 
     fn acceptance(&self, tenant: &TenantId) -> Acceptance {
@@ -292,7 +305,7 @@ impl Intake {
                 result
             });
             done.await.map_err(|error| {
-                tracing::error!(%error, "intake.worker_failed");
+                tracing::error!(%error, "intake.worker.failed");
                 Refusal::internal()
             })?
         }
@@ -341,13 +354,18 @@ impl Intake {
         counters::add(&counted.requests, 1);
         counters::add(&counted.rows, accepted);
         counters::add(&counted.rejected, rejected);
-        counters::add(&counted.bytes, record.length);
+        counted.bytes.measured(record.length);
+        let tenant = self.counters.tenants.of(&record.tenant);
+        counters::add(&tenant.requests, 1);
+        counters::add(&tenant.rows, accepted);
+        counters::add(&tenant.bytes, record.length);
         self.counters
             .last_arrival_us
             .store(at_us, Ordering::Relaxed);
         Ok(Taken {
             answer,
             repeated: false,
+            rows: accepted,
         })
     }
 
@@ -356,6 +374,7 @@ impl Intake {
         Taken {
             answer,
             repeated: true,
+            rows: 0,
         }
     }
 }
@@ -427,7 +446,7 @@ fn refused(error: AppendError) -> Refusal {
             "the request's rows are too large to log at once; send fewer at once",
         ),
         AppendError::Refused { source } => {
-            tracing::warn!(error = %source, "log.write_refused");
+            tracing::warn!(error = %source, "wal.write.refused");
             Refusal::unavailable(
                 "disk_refused",
                 "the disk refused a write; send it again",
@@ -435,7 +454,7 @@ fn refused(error: AppendError) -> Refusal {
             )
         }
         AppendError::Rows { .. } => {
-            tracing::error!(%error, "log.append_failed");
+            tracing::error!(%error, "wal.append.failed");
             Refusal::internal()
         }
         _ => Refusal::unavailable("log_failed", "the log refused; send it again", second),

@@ -1,5 +1,6 @@
 //! What every request can reach.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,13 +8,17 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use weir_ingest::log::Log;
 use weir_lake::Lake;
+use weir_model::Dataset;
 use weir_queries::Engine;
 use weir_sinks::{DeadLetters, Delivery};
 
 use crate::app::access::Access;
+use crate::app::account::Base;
+use crate::app::histogram::Histogram;
 use crate::app::intake::Intake;
 use crate::app::running::Addresses;
 use crate::http::refusal::Refusal;
+use crate::telemetry::Telemetry;
 
 /// The node as requests see it.
 #[derive(Debug)]
@@ -34,6 +39,16 @@ pub(crate) struct Node {
     pub(crate) dead: Arc<DeadLetters>,
     /// How large the body of a question may be, in bytes.
     pub(crate) question_bytes_max: usize,
+    /// Where the account stood at the start.
+    pub(crate) base: Base,
+    /// How long commits to the lake take.
+    pub(crate) commits: Arc<Histogram>,
+    /// Traces of what the node does, where somebody wants them.
+    pub(crate) telemetry: Telemetry,
+    /// Whether metrics name tenants.
+    pub(crate) show_tenants: bool,
+    /// Where all state lies.
+    pub(crate) data_dir: PathBuf,
     /// How long a request may take.
     pub(crate) request_timeout: Duration,
     /// Where the tables are, without credentials.
@@ -91,6 +106,18 @@ impl Node {
                 .datasets
                 .iter()
                 .any(|d| d.accepted_rows > 0)
+    }
+
+    /// How old the oldest row is that the lake has still to get, by dataset.
+    pub(crate) fn lags(&self) -> Vec<(Dataset, Duration)> {
+        let now = self.intake.now_us();
+        let status = self.log.status();
+        let age = |oldest: i64| u64::try_from(now.saturating_sub(oldest)).unwrap_or(0);
+        let lags = status.datasets.iter().map(|d| {
+            let us = d.oldest_recent_us.map_or(0, age);
+            (d.dataset, Duration::from_micros(us))
+        });
+        lags.collect()
     }
 
     /// What to do while nothing arrives.

@@ -7,10 +7,12 @@ use tokio::sync::Semaphore;
 use weir_ingest::decode::Limits;
 use weir_ingest::log::{Log, LogConfig, OpenReport};
 use weir_lake::{Lake, LakeConfig, Partition};
+use weir_model::layout::Verdict;
 use weir_model::{Clock, Dataset};
 use weir_queries::EngineConfig;
 use weir_sinks::DeadLetters;
 
+use crate::app::layouts;
 use crate::app::running::StartError;
 use crate::config::Config;
 use crate::http::body::BodyLimits;
@@ -41,6 +43,7 @@ impl Stores {
             path: dir.clone(),
             source,
         })?;
+        refuse_newer(config).await?;
         let (settings, own_clock) = (log_config(config), Arc::clone(clock));
         let opened = tokio::task::spawn_blocking(move || Log::open(&dir, settings, own_clock));
         let opened = opened.await.map_err(|_| StartError::Worker)?;
@@ -92,10 +95,29 @@ impl Stores {
                 source: error.into(),
             })?;
             if let Some(node) = adopted {
-                tracing::warn!(%node, %dataset, "node.renamed: the lake is ahead of this directory");
+                tracing::warn!(%node, %dataset, "node.renamed");
             }
         }
         Ok(())
+    }
+}
+
+/// Looks for what a newer weir wrote in parts that are opened late, before the log, which is opened
+/// first, begins a new run.
+async fn refuse_newer(config: &Config) -> Result<(), StartError> {
+    let dir = config.data_dir.clone();
+    let found = tokio::task::spawn_blocking(move || layouts::beside_the_log(&dir));
+    let mut found = found.await.map_err(|_| StartError::Worker)?;
+    let of_lake = Box::pin(Lake::layouts(&lake_config(config))).await;
+    if let (Ok(found), Ok(of_lake)) = (&mut found, of_lake) {
+        found.extend(of_lake);
+    }
+    // What cannot be read is told by whoever opens it.
+    let newer = found.unwrap_or_default().into_iter();
+    let mut newer = newer.filter(|layout| layout.verdict() == Verdict::Newer);
+    match newer.next() {
+        Some(layout) => Err(StartError::Newer { layout }),
+        None => Ok(()),
     }
 }
 
@@ -106,17 +128,17 @@ fn tell(report: &OpenReport) {
         frames = report.frames,
         rows = report.rows,
         torn_bytes = report.torn_bytes,
-        "log.opened"
+        "wal.opened"
     );
     if !report.lost.is_empty() || !report.quarantined.is_empty() {
         tracing::error!(
             lost_rows = report.lost_rows,
             quarantined = report.quarantined.join(", "),
-            "log.damaged: rows are lost; see `weir wal check`"
+            "wal.damaged"
         );
     }
     if report.node_file_lost {
-        tracing::warn!("node.json was lost; the node has a new name");
+        tracing::warn!("wal.node_file.lost");
     }
 }
 

@@ -37,6 +37,8 @@ struct Table {
     entries: HashMap<Name, Entry>,
     /// Remembered names in the order of their times.
     order: VecDeque<(i64, Name)>,
+    /// When the newest answer was given that had to go for want of room.
+    cut_us: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -126,11 +128,16 @@ impl Resends {
         self.forget(&mut table, at_us);
     }
 
-    /// How many answers are remembered, and the age of the oldest, in microseconds.
+    /// How many answers are remembered, and how far back, in microseconds, none is missing: the
+    /// window, unless answers within it had to go for want of room.
     pub(crate) fn extent(&self, now_us: i64) -> (usize, i64) {
         let table = self.lock();
-        let oldest = table.order.front().map_or(now_us, |(at, _)| *at);
-        (table.order.len(), now_us.saturating_sub(oldest).max(0))
+        let begin = now_us.saturating_sub(self.window_us);
+        let back = match (table.cut_us, table.order.front()) {
+            (Some(cut), Some((oldest, _))) if cut >= begin => now_us.saturating_sub(*oldest),
+            _ => self.window_us,
+        };
+        (table.order.len(), back.max(0))
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -145,6 +152,9 @@ impl Resends {
                 break;
             }
             table.order.pop_front();
+            if at >= before {
+                table.cut_us = Some(at);
+            }
             let same =
                 |entry: &Entry| matches!(entry, Entry::Answered { at_us, .. } if *at_us == at);
             if table.entries.get(&name).is_some_and(same) {
@@ -230,6 +240,11 @@ mod tests {
             first(&resends, [i; 16], i64::from(i)).finish(Bytes::new(), i64::from(i));
         }
         assert_eq!(resends.extent(9), (3, 2));
+        assert_eq!(
+            resends.extent(1_007),
+            (3, 1_000),
+            "what was cut is out of the window"
+        );
         assert!(matches!(
             resends.begin([9; 16], PAYLOAD, 9),
             Standing::Repeat(_)

@@ -16,13 +16,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use weir_ingest::log::{Log, OpenError};
 use weir_lake::LakeError;
-use weir_model::{Clock, SystemClock};
+use weir_model::{Clock, FoundLayout, SystemClock};
 use weir_queries::Engine;
 use weir_sinks::{Delivery, DeliveryConfig, lake::LakeSink};
 use weir_transforms::Enricher;
 
 use crate::app::access::{self, Access};
+use crate::app::account::Base;
 use crate::app::intake::{self, Intake};
+use crate::app::metered::Metered;
 use crate::app::node::Node;
 use crate::app::parts::{self, Stores};
 use crate::cli::exit::Exit;
@@ -31,6 +33,7 @@ use crate::http::conn::Host;
 use crate::http::listen::{self, Listener};
 use crate::http::routes;
 use crate::http::tls::{self, Certificates};
+use crate::telemetry;
 use crate::tls::TlsError;
 
 /// After how long without any arrival the log says what to do.
@@ -84,6 +87,19 @@ pub(crate) enum StartError {
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something was written by a newer weir; nothing was changed.
+    #[error(
+        "`{}` ({}) has version {}, newer than the {} that this weir reads: start the newer weir \
+         again, or restore a copy from before its upgrade; nothing was changed",
+        layout.file,
+        layout.format,
+        layout.found.unwrap_or_default(),
+        layout.known
+    )]
+    Newer {
+        /// What.
+        layout: FoundLayout,
     },
     /// An address cannot be listened on.
     #[error(
@@ -160,6 +176,7 @@ impl StartError {
             | Self::Log { .. }
             | Self::Lake { .. }
             | Self::State { .. }
+            | Self::Newer { .. }
             | Self::Bind { .. }
             | Self::Worker => Exit::FAILURE,
         }
@@ -283,6 +300,7 @@ impl App {
         // What is not delivered yet stays in the log, so the sink need not wait for the requests.
         tokio::join!(requests, self.node.delivery.stop());
         self.node.log.close().await?;
+        self.node.telemetry.stop().await;
         Ok(())
     }
 }
@@ -365,6 +383,10 @@ fn build(
     let sink = LakeSink::new(Arc::clone(&lake))
         .with_flush_interval(config.lake.flush_interval)
         .with_flush_rows(parts::size(config.lake.flush_rows));
+    let base = Base::take(&log, &dead).map_err(|e| state("dead letters")(e.into()))?;
+    let telemetry = telemetry::start();
+    let sink = Metered::new(Arc::new(sink), telemetry.clone());
+    let commits = sink.commits();
     let delivery = Delivery::start(
         Arc::new(sink),
         Arc::<Log>::clone(&log),
@@ -382,6 +404,11 @@ fn build(
         delivery,
         dead,
         question_bytes_max: parts::question_bytes_max(config),
+        base,
+        commits,
+        telemetry,
+        show_tenants: config.metrics.tenants,
+        data_dir: config.data_dir.clone(),
         request_timeout: config.limits.request_timeout,
         scheme: if config.tls.is_on() { "https" } else { "http" },
         addresses,
@@ -396,7 +423,7 @@ async fn hint_when_idle(node: &Node) {
         () = node.stopping() => {}
         () = tokio::time::sleep(HINT_AFTER) => {
             if !node.anything_arrived() {
-                tracing::info!("{}", node.hint());
+                tracing::info!(hint = node.hint(), "node.idle");
             }
         }
     }

@@ -16,6 +16,7 @@ pub(crate) mod serve;
 pub(crate) mod tail;
 pub(crate) mod tenants;
 pub(crate) mod trace;
+pub(crate) mod upgrade;
 pub(crate) mod verify;
 pub(crate) mod wal;
 
@@ -66,6 +67,8 @@ enum Command {
     Connect(connect::Args),
     /// Measure a server on this machine.
     Bench(crate::bench::Args),
+    /// Say whether this weir reads a stopped node's directory, before it is upgraded.
+    Upgrade(upgrade::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
 }
@@ -100,6 +103,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Schema => schema::run(),
         Command::Connect(args) => connect::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Upgrade(args) => block_on(upgrade::run(args)),
         Command::Wal(command) => wal::run(command),
         Command::Keys(command) => keys::run(command),
         Command::Tenants(command) => tenants::run(command),

@@ -103,7 +103,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         otlp_grpc = %addresses.otlp_grpc,
         data_dir = %config.data_dir.display(),
         lake = app.node().lake_shown,
-        "ready"
+        "node.ready"
     );
     out::line(&serde_json::to_string(&addresses)?)?;
     tokio::pin!(failed);
@@ -116,14 +116,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             _ = hangup.recv() => app.reload(),
         }
     }
-    tracing::info!("stopping");
+    tracing::info!("node.stopping");
     let failed = app.failed();
     tokio::select! {
         biased;
         () = failed => Ok(disk_failed().await),
         stopped = Box::pin(app.stop()) => {
             stopped.context("the log's last writes failed")?;
-            tracing::info!("stopped");
+            tracing::info!("node.stopped");
             Ok(Exit::OK)
         }
     }
@@ -154,10 +154,8 @@ fn files_for(limits: &Limits) {
 
 /// Lets those who wait hear of it, then ends.
 async fn disk_failed() -> Exit {
-    tracing::error!(
-        "log.fsync_failed: the disk did not make data durable; what was not acknowledged is lost. \
-         Look at the disk, then start again"
-    );
+    let advice = "what was not acknowledged is lost; look at the disk, then start again";
+    tracing::error!(advice, "wal.fsync.failed");
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     Exit::FSYNC
 }

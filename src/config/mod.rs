@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) query: Query,
     /// What is written to stderr.
     pub(crate) log: Log,
+    /// What a scrape of `/metrics` tells.
+    pub(crate) metrics: Metrics,
     /// Who may send and ask.
     pub(crate) auth: Auth,
     /// Where tenants, keys and quotas lie.
@@ -203,6 +205,13 @@ pub(crate) struct Log {
     pub(crate) level: String,
 }
 
+/// What a scrape of `/metrics` tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Metrics {
+    /// Whether tenants are named.
+    pub(crate) tenants: bool,
+}
+
 /// Who may send and ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Auth {
@@ -314,6 +323,7 @@ impl Default for Config {
                 format: "text".into(),
                 level: "info".into(),
             },
+            metrics: Metrics { tenants: false },
             auth: Auth {
                 require_key: "auto".into(),
             },

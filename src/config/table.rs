@@ -222,6 +222,13 @@ const STATE: &[Setting] = &[
         "The least level that is logged (`error`, `warn`, `info`, `debug`, `trace`), or directives by module as `info,weir_lake=debug`."
     ),
     setting!(
+        "metrics.tenants",
+        Kind::Switch,
+        Switch,
+        metrics.tenants,
+        "Whether `/metrics`, which needs no key, names tenants: requests, rows and bytes of the first 100 that send anything, all others together under `_other`."
+    ),
+    setting!(
         "auth.require_key",
         Kind::OneOf(&["auto", "always"]),
         Text,

@@ -27,8 +27,9 @@ use weir_ingest::log::Route;
 
 use crate::app::{Node, counters};
 use crate::http::unstored::{self, Signal};
+use crate::telemetry::Rows;
 
-pub(crate) use reply::unimplemented;
+pub(crate) use reply::{refused, unimplemented};
 
 /// The export calls of the three signals.
 pub(crate) fn routes() -> Router<Arc<Node>> {
@@ -52,16 +53,20 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 async fn traces(State(node): State<Arc<Node>>, request: Request) -> Response {
+    let passage = node.intake.counters.enter(Route::Traces);
     let result = async {
         let arrived = call::arrive(&node, request).await?;
         node.intake.traces(arrived, OtlpEncoding::Protobuf).await
     };
-    match result.await {
-        Ok(taken) => reply::message(&taken.answer),
-        Err(refusal) => {
-            counters::add(&node.intake.counters.route(Route::Traces).refused, 1);
-            reply::refused(&refusal)
+    let result = result.await;
+    passage.end(&result);
+    match result {
+        Ok(taken) => {
+            let mut response = reply::message(&taken.answer);
+            response.extensions_mut().insert(Rows(taken.rows));
+            response
         }
+        Err(refusal) => refused(&refusal),
     }
 }
 
@@ -82,6 +87,6 @@ async fn unstored_signal(node: &Node, request: Request, signal: Signal) -> Respo
             counters::add(&node.intake.counters.unstored, told.records);
             reply::message(&told.body)
         }
-        Err(refusal) => reply::refused(&refusal),
+        Err(refusal) => refused(&refusal),
     }
 }

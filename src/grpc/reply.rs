@@ -10,7 +10,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
 
-use crate::http::refusal::Refusal;
+use crate::http::refusal::{self, Refusal};
 use crate::http::rpc_status;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -36,9 +36,13 @@ pub(super) fn message(message: &Bytes) -> Response {
 }
 
 /// A status other than 0, with its details.
-pub(super) fn refused(refusal: &Refusal) -> Response {
+pub(crate) fn refused(refusal: &Refusal) -> Response {
     let status = rpc_status::status_of(refusal);
     let mut response = grpc(Body::empty());
+    if refusal.code == "not_grpc" {
+        // Who does not speak gRPC would take a 200 for success.
+        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    }
     let headers = response.headers_mut();
     headers.insert(STATUS, status.code.into());
     if let Ok(text) = HeaderValue::try_from(percent_encoded(&status.message)) {
@@ -48,6 +52,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
     if let Ok(details) = HeaderValue::try_from(details) {
         headers.insert(DETAILS, details);
     }
+    refusal::note(refusal, &mut response);
     response
 }
 

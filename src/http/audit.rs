@@ -8,20 +8,18 @@ use axum::response::{IntoResponse as _, Response};
 use weir_ingest::log::Route;
 use weir_store::Scope;
 
-use crate::app::{Node, counters};
+use crate::app::Node;
 use crate::http::ocsf::{json_only, success};
 use crate::http::otlp::arrive;
 use crate::http::refusal::Refusal;
+use crate::telemetry::Rows;
 
 /// Takes audit events of a gateway or proxy.
 pub(crate) async fn ingest(State(node): State<Arc<Node>>, request: Request) -> Response {
-    match take(&node, request).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            counters::add(&node.intake.counters.route(Route::ProxyAudit).refused, 1);
-            refusal.into_response()
-        }
-    }
+    let passage = node.intake.counters.enter(Route::ProxyAudit);
+    let result = take(&node, request).await;
+    passage.end(&result);
+    result.unwrap_or_else(Refusal::into_response)
 }
 
 async fn take(node: &Node, request: Request) -> Result<Response, Refusal> {
@@ -31,5 +29,7 @@ async fn take(node: &Node, request: Request) -> Result<Response, Refusal> {
     if taken.repeated {
         tracing::debug!("audit.replayed");
     }
-    Ok(success(StatusCode::OK, taken.answer))
+    let mut response = success(StatusCode::OK, taken.answer);
+    response.extensions_mut().insert(Rows(taken.rows));
+    Ok(response)
 }

@@ -1,14 +1,85 @@
 //! Whether the node lives and takes requests, for load balancers and for people.
+//!
+//! ```text
+//! /livez    503 only where nothing but a new process helps
+//! /readyz   503 while requests are turned away; also says what is amiss without stopping them
+//! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::Node;
 use crate::http::ocsf::success;
+
+/// How far behind the lake may be before it is told: many flushes, and far below what the log holds.
+const LAG_MAX: Duration = Duration::from_mins(5);
+
+/// Something that is amiss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// An fsync failed.
+    Broken,
+    /// The process is stopping.
+    Draining,
+    /// The log takes nothing.
+    DiskFull,
+    /// Sinks do not keep up.
+    LakeLagging,
+}
+
+impl Reason {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Broken => "broken",
+            Self::Draining => "draining",
+            Self::DiskFull => "disk_full",
+            Self::LakeLagging => "lake_lagging",
+        }
+    }
+
+    /// Whether requests are turned away for it.
+    fn blocks(self) -> bool {
+        match self {
+            Self::Broken | Self::Draining | Self::DiskFull => true,
+            Self::LakeLagging => false,
+        }
+    }
+
+    fn detail(self) -> &'static str {
+        match self {
+            Self::Broken => {
+                "the disk failed to make a write durable; this process ends, look at the disk"
+            }
+            Self::Draining => "this process is stopping",
+            Self::DiskFull => {
+                "the disk or `wal.budget` is full; it goes on by itself once there is room"
+            }
+            Self::LakeLagging => {
+                "rows wait for the lake for more than 5 minutes; they are safe in the log. \
+                 `weir_sink_failures_total` and the server's log say why"
+            }
+        }
+    }
+}
+
+/// What is amiss with `node` now, the worst first.
+fn reasons(node: &Node) -> Vec<Reason> {
+    let log = node.log.status();
+    let lagging = node.lags().iter().any(|(_, lag)| *lag > LAG_MAX);
+    let all = [
+        (log.broken, Reason::Broken),
+        (node.is_stopping(), Reason::Draining),
+        (log.full, Reason::DiskFull),
+        (lagging, Reason::LakeLagging),
+    ];
+    let found = all.into_iter().filter(|(is, _)| *is);
+    found.map(|(_, reason)| reason).collect()
+}
 
 /// `GET /livez`: 200 while the process can go on.
 pub(crate) async fn live(State(node): State<Arc<Node>>) -> Response {
@@ -24,18 +95,30 @@ pub(crate) async fn live(State(node): State<Arc<Node>>) -> Response {
 
 /// `GET /readyz`: 200 while requests are taken, with a hint where none has come yet.
 pub(crate) async fn ready(State(node): State<Arc<Node>>) -> Response {
-    let log = node.log.status();
-    let (status, word) = match () {
-        () if log.broken => (StatusCode::SERVICE_UNAVAILABLE, "broken"),
-        () if node.is_stopping() => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-        () if log.full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
-        () => (StatusCode::OK, "ready"),
+    let reasons = reasons(&node);
+    let blocking = reasons.iter().find(|reason| reason.blocks());
+    let status = match blocking {
+        Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+        None => StatusCode::OK,
     };
-    let mut body = json!({ "status": word, "node": node.log.node().as_str() });
+    let shown: Vec<Value> = reasons.iter().map(shown).collect();
+    let mut body = json!({
+        "status": blocking.map_or("ready", |reason| reason.word()),
+        "node": node.log.node().as_str(),
+        "reasons": shown,
+    });
     if let (false, Some(fields)) = (node.anything_arrived(), body.as_object_mut()) {
         fields.insert("hint".into(), node.hint().into());
     }
     success(status, body.to_string().into())
+}
+
+fn shown(reason: &Reason) -> Value {
+    json!({
+        "reason": reason.word(),
+        "blocks": reason.blocks(),
+        "detail": reason.detail(),
+    })
 }
 
 /// `GET /`: what this is, and where to look.
@@ -46,6 +129,7 @@ pub(crate) async fn hello(State(node): State<Arc<Node>>) -> Response {
         "node": node.log.node().as_str(),
         "send": ["POST /v1/traces", "POST /v1/proxy/audit", "POST /v1/ocsf/ingest"],
         "ask": ["POST /v1/query", "GET /v1/tail", "GET /v1/status", "GET /metrics"],
+        "docs": ["GET /docs", "GET /v1/openapi.json"],
     });
     success(StatusCode::OK, body.to_string().into())
 }

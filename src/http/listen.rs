@@ -98,7 +98,7 @@ pub(crate) async fn serve(listener: Listener, rules: Rules, stop: impl Future<Ou
     let all = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(rules.drain, all).await.is_err() {
         let left = connections.len();
-        tracing::warn!(listener = name, left, "http.connections_cut");
+        tracing::warn!(listener = name, left, "http.connections.cut");
     }
     connections.shutdown().await;
 }
@@ -131,7 +131,7 @@ async fn accept(
         Err(error) if is_clients(&error) => return None,
         Err(error) => {
             if let Some(count) = told.failed.due() {
-                tracing::warn!(listener = name, %error, count, "http.accept_failed");
+                tracing::warn!(listener = name, %error, count, "http.accept.failed");
             }
             tokio::time::sleep(REST).await;
             return None;

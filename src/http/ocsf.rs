@@ -11,26 +11,26 @@ use bytes::Bytes;
 use weir_ingest::log::Route;
 use weir_store::Scope;
 
-use crate::app::{Node, counters};
+use crate::app::Node;
 use crate::http::otlp::arrive;
 use crate::http::refusal::Refusal;
+use crate::telemetry::Rows;
 
 /// Takes security events.
 pub(crate) async fn ingest(State(node): State<Arc<Node>>, request: Request) -> Response {
-    match take(&node, request).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            counters::add(&node.intake.counters.route(Route::Ocsf).refused, 1);
-            refusal.into_response()
-        }
-    }
+    let passage = node.intake.counters.enter(Route::Ocsf);
+    let result = take(&node, request).await;
+    passage.end(&result);
+    result.unwrap_or_else(Refusal::into_response)
 }
 
 async fn take(node: &Node, request: Request) -> Result<Response, Refusal> {
     json_only(request.headers())?;
     let arrived = arrive(node, request, Scope::Ingest).await?;
     let taken = node.intake.events(arrived).await?;
-    Ok(success(StatusCode::ACCEPTED, taken.answer))
+    let mut response = success(StatusCode::ACCEPTED, taken.answer);
+    response.extensions_mut().insert(Rows(taken.rows));
+    Ok(response)
 }
 
 /// Takes JSON under any of its names, or a body that names no type.

@@ -13,24 +13,36 @@ use weir_ingest::decode::otlp::OtlpEncoding;
 use weir_ingest::log::Route;
 use weir_store::Scope;
 
-use crate::app::intake::Arrived;
+use crate::app::intake::{Arrived, Taken};
 use crate::app::{Node, counters};
 use crate::http::body::BodyLimits;
 use crate::http::refusal::Refusal;
 use crate::http::unstored::Signal;
 use crate::http::{auth, body, charge, rpc_status, unstored};
+use crate::telemetry::Rows;
+
+/// The paths whose refusals are `google.rpc.Status`.
+pub(crate) const PATHS: [&str; 4] = [
+    "/v1/traces",
+    "/api/public/otel/v1/traces",
+    "/v1/logs",
+    "/v1/metrics",
+];
 
 /// `POST /v1/traces`.
 pub(crate) async fn traces(State(node): State<Arc<Node>>, request: Request) -> Response {
+    let passage = node.intake.counters.enter(Route::Traces);
     let encoding = post_in(&request);
     let result = match encoding {
         Ok(encoding) => take(&node, request, encoding).await,
         Err(ref refusal) => Err(refusal.clone()),
     };
-    if result.is_err() {
-        counters::add(&node.intake.counters.route(Route::Traces).refused, 1);
-    }
-    respond(result, encoding.unwrap_or(OtlpEncoding::Json))
+    passage.end(&result);
+    let rows = result.as_ref().map_or(0, |taken| taken.rows);
+    let result = result.map(|taken| taken.answer);
+    let mut response = respond(result, encoding.unwrap_or(OtlpEncoding::Json));
+    response.extensions_mut().insert(Rows(rows));
+    response
 }
 
 /// The encoding of a request whose method is right.
@@ -41,10 +53,9 @@ fn post_in(request: &Request) -> Result<OtlpEncoding, Refusal> {
     encoding_of(request.headers())
 }
 
-async fn take(node: &Node, request: Request, encoding: OtlpEncoding) -> Result<Bytes, Refusal> {
+async fn take(node: &Node, request: Request, encoding: OtlpEncoding) -> Result<Taken, Refusal> {
     let arrived = arrive(node, request, Scope::Ingest).await?;
-    let taken = node.intake.traces(arrived, encoding).await?;
-    Ok(taken.answer)
+    node.intake.traces(arrived, encoding).await
 }
 
 /// `POST /v1/logs`: counted, answered, not stored.

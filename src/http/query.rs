@@ -133,7 +133,7 @@ fn write(answer: &Answer, format: Format) -> Result<Response, Refusal> {
         Format::Parquet => format::write_parquet(answer, &mut body),
     };
     written.map_err(|error| {
-        tracing::error!(%error, "query.format_failed");
+        tracing::error!(%error, "query.format.failed");
         Refusal::internal()
     })?;
     let mut response = Response::new(Body::from(body));

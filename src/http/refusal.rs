@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
 use weir_ingest::admission::Overloaded;
 use weir_ingest::compression::{DecompressError, UnsupportedCoding};
 use weir_ingest::decode::DecodeError;
@@ -26,6 +27,20 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<Duration>,
     /// Headers of its own, over HTTP.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The header that names the code of a refusal, since a `google.rpc.Status` has no place for it.
+pub(crate) const CODE: HeaderName = HeaderName::from_static("x-weir-error");
+
+/// The code of a refusal, left with the answer for whoever logs, counts or traces it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Code(pub(crate) &'static str);
+
+/// Notes the code of `refusal` in the headers and beside them.
+pub(crate) fn note(refusal: &Refusal, response: &mut Response) {
+    let value = HeaderValue::from_static(refusal.code);
+    response.headers_mut().insert(CODE, value);
+    response.extensions_mut().insert(Code(refusal.code));
 }
 
 impl Refusal {
@@ -95,20 +110,34 @@ impl Refusal {
 
     /// The code of `google.rpc.Code` that means the same.
     pub(crate) fn rpc_code(&self) -> i32 {
-        match self.status.as_u16() {
-            401 => 16,
-            403 => 7,
-            404 | 405 => 12,
-            408 => 4,
-            409 => 10,
-            413 | 429 => 8,
-            500 => 13,
-            501 => 12,
-            502..=504 => 14,
-            _ => 3,
-        }
+        let status = self.status.as_u16();
+        let known = RPC_CODES.iter().find(|(known, _, _)| *known == status);
+        known.map_or(INVALID_ARGUMENT, |(_, code, _)| *code)
     }
 }
+
+/// The code for what the sender must mend.
+const INVALID_ARGUMENT: i32 = 3;
+
+/// HTTP statuses and the codes of `google.rpc.Code` that mean the same; any other is
+/// `INVALID_ARGUMENT`.
+pub(crate) const RPC_CODES: [(u16, i32, &str); 14] = [
+    (400, INVALID_ARGUMENT, "INVALID_ARGUMENT"),
+    (401, 16, "UNAUTHENTICATED"),
+    (403, 7, "PERMISSION_DENIED"),
+    (404, 12, "UNIMPLEMENTED"),
+    (405, 12, "UNIMPLEMENTED"),
+    (408, 4, "DEADLINE_EXCEEDED"),
+    // Not ABORTED, which exporters send again.
+    (409, 6, "ALREADY_EXISTS"),
+    (413, 8, "RESOURCE_EXHAUSTED"),
+    (415, INVALID_ARGUMENT, "INVALID_ARGUMENT"),
+    (422, INVALID_ARGUMENT, "INVALID_ARGUMENT"),
+    (429, 8, "RESOURCE_EXHAUSTED"),
+    (500, 13, "INTERNAL"),
+    (501, 12, "UNIMPLEMENTED"),
+    (503, 14, "UNAVAILABLE"),
+];
 
 impl From<Overloaded> for Refusal {
     fn from(error: Overloaded) -> Self {

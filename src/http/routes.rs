@@ -13,7 +13,7 @@ use axum::routing::{any, get, post};
 
 use crate::app::Node;
 use crate::http::refusal::Refusal;
-use crate::http::{admin, audit, health, metrics, ocsf, otlp, query, surround, tail};
+use crate::http::{admin, audit, health, metrics, ocsf, openapi, otlp, query, surround, tail};
 
 /// The HTTP API: everything.
 pub(crate) fn api(node: &Arc<Node>) -> Router {
@@ -25,6 +25,8 @@ pub(crate) fn api(node: &Arc<Node>) -> Router {
         .route("/v1/status", get(admin::status).fallback(only_get))
         .route("/v1/admin/verify", get(admin::verify).fallback(only_get))
         .route("/metrics", get(metrics::scrape).fallback(only_get))
+        .route("/v1/openapi.json", get(openapi::json).fallback(only_get))
+        .route("/docs", get(openapi::page).fallback(only_get))
         .route(
             "/",
             get(health::hello).post(otlp::no_path).fallback(only_get),

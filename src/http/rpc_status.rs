@@ -7,7 +7,8 @@ use prost::Message;
 use serde_json::json;
 use weir_ingest::decode::otlp::OtlpEncoding;
 
-use crate::http::refusal::Refusal;
+use crate::http::refusal::{self, Refusal};
+use crate::http::{contract, problem};
 
 /// The name under which `google.rpc.RetryInfo` travels.
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
@@ -36,6 +37,7 @@ pub(crate) struct RetryInfo {
 
 /// The message for `refusal`, with the wait where there is one.
 pub(crate) fn status_of(refusal: &Refusal) -> Status {
+    contract::check(refusal);
     let info = |seconds: u64| RetryInfo {
         retry_delay: Some(prost_types::Duration {
             seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
@@ -72,10 +74,13 @@ pub(crate) fn respond(refusal: &Refusal, encoding: OtlpEncoding) -> Response {
         headers.insert(RETRY_AFTER, seconds.into());
     }
     headers.extend(refusal.headers.iter().cloned());
+    problem::challenge(&mut response);
+    refusal::note(refusal, &mut response);
     response
 }
 
 fn json_of(refusal: &Refusal) -> serde_json::Value {
+    contract::check(refusal);
     let mut status = json!({ "code": refusal.rpc_code(), "message": refusal.detail });
     if let (Some(seconds), Some(fields)) = (refusal.retry_seconds(), status.as_object_mut()) {
         let info = json!([{ "@type": RETRY_INFO, "retryDelay": format!("{seconds}s") }]);

@@ -9,9 +9,11 @@ use axum::http::header::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use weir_ingest::decode::otlp::OtlpEncoding;
+
 use crate::app::Node;
-use crate::http::problem;
-use crate::http::refusal::Refusal;
+use crate::http::refusal::{Code, Refusal};
+use crate::http::{otlp, problem, rpc_status};
 
 /// The header that carries a request's id, both ways.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,17 +28,20 @@ pub(crate) async fn request(
     next: Next,
 ) -> Response {
     let id = id_of(request.headers().get(&REQUEST_ID));
+    let door = Dress::of(&request);
+    let work = node.telemetry.request(&request);
     let answer = tokio::time::timeout(node.request_timeout, next.run(request)).await;
-    let answer = answer.unwrap_or_else(|_| timed_out());
+    let answer = answer.unwrap_or_else(|_| door.render(&timed_out()));
     let mut answer = problem::complete(answer, id.to_str().unwrap_or_default());
-    if answer.status().is_server_error() {
-        let status = answer.status().as_u16();
-        tracing::debug!(
-            request_id = id.to_str().unwrap_or_default(),
-            status,
-            "http.failed"
-        );
+    if let Some(Code(code)) = answer.extensions().get() {
+        let request_id = id.to_str().unwrap_or_default();
+        match *code {
+            // The answer says that the log knows more under this id.
+            "internal" => tracing::error!(request_id, code, "http.request.failed"),
+            code => tracing::debug!(request_id, code, "http.request.refused"),
+        }
     }
+    work.answered(&answer);
     answer.headers_mut().insert(REQUEST_ID, id);
     answer
 }
@@ -59,9 +64,37 @@ fn id_of(sent: Option<&HeaderValue>) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("none"))
 }
 
-fn timed_out() -> Response {
-    let text = "the request took too long; it may be sent again, and is not stored twice";
-    Refusal::unavailable("request_timeout", text, Duration::from_secs(1)).into_response()
+fn timed_out() -> Refusal {
+    let text = "the request took too long; it may be sent again";
+    Refusal::unavailable("request_timeout", text, Duration::from_secs(1))
+}
+
+/// How a refusal from outside the route must look, for the route's clients to read it.
+enum Dress {
+    Grpc,
+    Otlp(OtlpEncoding),
+    Problem,
+}
+
+impl Dress {
+    fn of(request: &Request) -> Self {
+        if crate::grpc::is_grpc(request.headers()) {
+            return Self::Grpc;
+        }
+        if otlp::PATHS.contains(&request.uri().path()) {
+            let encoding = otlp::encoding_of(request.headers());
+            return Self::Otlp(encoding.unwrap_or(OtlpEncoding::Json));
+        }
+        Self::Problem
+    }
+
+    fn render(self, refusal: &Refusal) -> Response {
+        match self {
+            Self::Grpc => crate::grpc::refused(refusal),
+            Self::Otlp(encoding) => rpc_status::respond(refusal, encoding),
+            Self::Problem => refusal.clone().into_response(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -58,7 +58,10 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The database is of a newer weir.
-    #[error("the state database has layout {found}, and this weir knows {known}: use a newer weir")]
+    #[error(
+        "`state.db` has layout {found}, newer than the {known} that this weir reads: start the \
+         newer weir again, or restore a copy from before its upgrade; nothing was changed"
+    )]
     Layout {
         /// What it has.
         found: i64,

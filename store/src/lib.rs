@@ -10,6 +10,7 @@
 
 mod error;
 mod keys;
+mod layout;
 mod mac;
 mod postgres;
 mod quota;
@@ -25,6 +26,7 @@ pub use keys::{Denied, Keys, NewKey, Principal, Request, StateConfig};
 pub use postgres::Postgres;
 pub use quota::{Ceiling, Quotas, UnknownCeiling};
 pub use record::{KeyInfo, Secret, Stored, TenantInfo};
+pub use layout::layout;
 pub use scopes::{Scope, Scopes, UnknownScope};
 pub use sqlite::Sqlite;
 pub use state::{KEYS_MAX, Loaded, SECRETS_MAX, State};

@@ -19,7 +19,7 @@ pub(crate) const FILE: &str = "state.db";
 /// The layout that this program reads and writes, in `user_version`.
 ///
 /// 1: keys with one MAC each. 2: tenants, quotas, expiry, several secrets a key, a version.
-const LAYOUT: i64 = 2;
+pub(crate) const LAYOUT: i64 = 2;
 
 /// How long to wait for another process's write.
 const BUSY: Duration = Duration::from_secs(5);

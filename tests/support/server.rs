@@ -20,6 +20,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) struct Settings {
     data_dir: PathBuf,
     environment: Vec<(String, String)>,
+    otlp_http: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -29,6 +30,7 @@ impl Settings {
         Self {
             data_dir: data_dir.to_path_buf(),
             environment: Vec::new(),
+            otlp_http: None,
         }
         .with("WEIR_WAL_SEGMENT_SIZE", "1MiB")
         .with("WEIR_WAL_GROUP_SIZE", "256KiB")
@@ -45,6 +47,7 @@ impl Settings {
         Self {
             data_dir: data_dir.to_path_buf(),
             environment: Vec::new(),
+            otlp_http: None,
         }
         .with("WEIR_LAKE_FLUSH_INTERVAL", "500ms")
     }
@@ -52,6 +55,12 @@ impl Settings {
     /// Sets a variable of the server's environment.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Takes OTLP over HTTP at this address instead of a free one.
+    pub(crate) fn at_otlp_http(mut self, address: SocketAddr) -> Self {
+        self.otlp_http = Some(address);
         self
     }
 
@@ -75,8 +84,10 @@ impl Settings {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let log =
             std::env::temp_dir().join(format!("weir-test-{}-{number}.log", std::process::id()));
+        let otlp_http = self.otlp_http.unwrap_or(([127, 0, 0, 1], 0).into());
         let mut child = weir()
-            .args(["serve", "--http", http, "--otlp-http", "127.0.0.1:0"])
+            .args(["serve", "--http", http, "--otlp-http"])
+            .arg(otlp_http.to_string())
             .args(["--otlp-grpc", "127.0.0.1:0", "--data-dir"])
             .arg(&self.data_dir)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))

@@ -43,6 +43,11 @@ const NEEDS: &[Need] = &[
         purpose: "power-cut images",
     },
     Need {
+        program: "promtool",
+        packages: &["prometheus"],
+        purpose: "metrics and alerting rules",
+    },
+    Need {
         program: "losetup",
         packages: &["mount"],
         purpose: "power-cut images",

@@ -302,8 +302,7 @@ impl Core {
             .iter()
             .map(|b| u64::from(b.raw_bytes))
             .sum::<u64>();
-        counters.fsync_seconds += written.fsync_seconds;
-        counters.fsync_seconds_max = counters.fsync_seconds_max.max(written.fsync_seconds);
+        counters.synced(written.fsync_seconds);
         counters.encode_seconds += encode_seconds;
         drop(state);
         self.show(&group.manifest.seals);

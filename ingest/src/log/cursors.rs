@@ -100,7 +100,7 @@ impl CursorFiles {
 
     fn save(&self, sink: &str, numbers: &Numbers) -> Result<(), ReplaceError> {
         let mut body = Map::new();
-        body.insert("layout".to_owned(), 1.into());
+        body.insert("layout".to_owned(), small_files::LAYOUT.into());
         body.insert("sink".to_owned(), sink.into());
         for (dataset, number) in numbers {
             body.insert(dataset.name().to_owned(), (*number).into());

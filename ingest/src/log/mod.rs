@@ -44,4 +44,6 @@ pub use report::{DatasetStatus, LogStatus, OpenError, OpenReport, RecentRequest}
 #[doc(hidden)]
 pub use shared::Shared;
 
-pub(crate) use small_files::decode as decode_small;
+pub(crate) use cursors::CURSOR_DIR;
+pub(crate) use node_file::NODE_FILE;
+pub(crate) use small_files::{LAYOUT as SMALL_LAYOUT, decode as decode_small};

@@ -36,7 +36,7 @@ pub(crate) struct NodeFile {
 impl NodeFile {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut body = Map::new();
-        body.insert("layout".to_owned(), 1.into());
+        body.insert("layout".to_owned(), small_files::LAYOUT.into());
         let node = self.eras.last().map_or("", |era| era.node.as_str());
         body.insert("node".to_owned(), node.into());
         body.insert(

@@ -12,6 +12,7 @@ use super::cursors::{CURSOR_DIR, CursorFiles};
 use super::node_file::{NODE_FILE, NodeFile};
 use super::restore::{Frames, eras, restore_blocks, restore_seals, restore_segments, tidy};
 use super::shared::{Shared, State};
+use super::small_files;
 use super::{AppendError, LogConfig, OpenError, OpenReport, RecentRequest};
 use crate::wal::{
     BlockEncoder, Bug, Hold, Seal, Spare, Storage, StorageFile, WAL_DIR, WalError, Walk, Writer,
@@ -25,6 +26,7 @@ impl From<WalError> for OpenError {
         match e {
             WalError::Io { path, source } => Self::Io { path, source },
             WalError::Newer { file, version } => Self::Newer { file, version },
+            WalError::NewerRows { file, schema } => Self::NewerRows { file, schema },
             WalError::Frame { seq, what } => Self::Frame { seq, what },
             WalError::InUse => Self::InUse,
         }
@@ -225,11 +227,31 @@ fn take_directory(storage: &dyn Storage) -> Result<Box<dyn Hold>, OpenError> {
     Ok(hold)
 }
 
+/// Small files of a newer program look damaged to this one, and damage is mended by starting
+/// anew, which would throw away what the newer one wrote.
+fn refuse_newer(storage: &dyn Storage) -> Result<(), OpenError> {
+    let mut paths = vec![NODE_FILE.to_owned()];
+    let cursors = storage.list(CURSOR_DIR).map_err(about(CURSOR_DIR))?;
+    let cursors = cursors.iter().filter(|name| name.ends_with(".json"));
+    paths.extend(cursors.map(|name| format!("{CURSOR_DIR}/{name}")));
+    for path in paths {
+        let bytes = read_small(storage, &path).map_err(about(&path))?;
+        if let Some(version) = bytes.as_deref().and_then(small_files::newer) {
+            return Err(OpenError::Newer {
+                file: path,
+                version,
+            });
+        }
+    }
+    Ok(())
+}
+
 fn read_all(
     storage: &dyn Storage,
     config: &LogConfig,
     clock: &dyn Clock,
 ) -> Result<Found, OpenError> {
+    refuse_newer(storage)?;
     let bytes = read_small(storage, NODE_FILE).map_err(about(NODE_FILE))?;
     let node = bytes.as_deref().and_then(NodeFile::decode);
     let node_damaged = bytes.is_some() && node.is_none();

@@ -56,12 +56,26 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The log was written by a newer version of this program.
-    #[error("segment `{file}` has layout {version}, newer than this program reads")]
+    #[error(
+        "`{file}` has layout {version}, newer than this weir reads: start the newer weir again, or \
+         restore a copy from before its upgrade; nothing was changed"
+    )]
     Newer {
-        /// The segment.
+        /// The file, relative to the data directory.
         file: String,
         /// Its version.
         version: u16,
+    },
+    /// Rows were written by a newer version of this program.
+    #[error(
+        "`{file}` holds rows of schema {schema}, newer than this weir reads: start the newer weir \
+         again, or restore a copy from before its upgrade; nothing was changed"
+    )]
+    NewerRows {
+        /// The segment, relative to the data directory.
+        file: String,
+        /// The version of its rows.
+        schema: u16,
     },
     /// A frame that passed its checksum does not make sense to this program.
     #[error("frame {seq} cannot be understood: {what}")]
@@ -88,6 +102,8 @@ pub struct DatasetStatus {
     pub recent_rows: u64,
     /// Rows lost to damage of the log.
     pub lost_rows: u64,
+    /// When the oldest of `recent_rows` was accepted, in microseconds since the epoch.
+    pub oldest_recent_us: Option<i64>,
 }
 
 /// How the log stands.

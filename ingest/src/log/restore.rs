@@ -10,7 +10,9 @@ use super::node_file::NodeFile;
 use super::rows::{Block, Era};
 use super::shared::{Segment, State};
 use super::{OpenReport, RecentRequest};
-use crate::wal::{BlockEntry, FrameView, Manifest, Place, Seal, WalError, Walk};
+use crate::wal::{
+    BlockEntry, FrameView, Manifest, Place, Seal, WAL_DIR, WalError, Walk, join, segment_name,
+};
 
 /// Requests found at start are kept for folding resends, the newest ones, up to this many.
 const RECENT_REQUESTS_MAX: usize = 100_000;
@@ -37,7 +39,10 @@ impl Frames {
         let seq = frame.header.seq;
         let refuse = |what| WalError::Frame { seq, what };
         if frame.header.schema_version > schema::VERSION {
-            return Err(refuse("its rows have a newer schema"));
+            return Err(WalError::NewerRows {
+                file: join(WAL_DIR, &segment_name(segment)),
+                schema: frame.header.schema_version,
+            });
         }
         let manifest = frame
             .header
@@ -50,6 +55,7 @@ impl Frames {
             offset: frame.offset,
             bytes: u32::try_from(bytes).map_err(|_| refuse("too long"))?,
             seq,
+            time_us: frame.header.time_us,
         };
         self.first_seq.get_or_insert(seq);
         self.frames += 1;

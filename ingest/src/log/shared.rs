@@ -346,6 +346,7 @@ impl Shared {
                     unsealed_rows: 0,
                     recent_rows: 0,
                     lost_rows: 0,
+                    oldest_recent_us: None,
                 },
                 |table| table.status(dataset, lake),
             )
@@ -373,6 +374,7 @@ impl Table {
     fn status(&self, dataset: Dataset, lake: i64) -> DatasetStatus {
         let open = self.batches.values().filter(|b| !b.sealed);
         let recent = self.batches.range(lake.saturating_add(1)..);
+        let oldest = recent.clone().find_map(|(_, batch)| batch.blocks.first());
         DatasetStatus {
             dataset,
             accepted_rows: self.accepted_rows,
@@ -380,6 +382,7 @@ impl Table {
             unsealed_rows: open.map(BatchRows::rows).sum(),
             recent_rows: recent.map(|(_, b)| b.rows()).sum(),
             lost_rows: self.lost_rows,
+            oldest_recent_us: oldest.map(|block| block.place.time_us),
         }
     }
 }

@@ -4,6 +4,16 @@ use serde_json::{Map, Value};
 
 const CRC: &str = "crc32c";
 
+/// The layout of both kinds of file that this program writes, and the newest that it reads.
+pub(crate) const LAYOUT: u64 = 1;
+
+/// The layout of a small file, where it is newer than this program reads. The checksum is looked at
+/// first: only what somebody really wrote can be newer.
+pub(crate) fn newer(bytes: &[u8]) -> Option<u16> {
+    let layout = decode(bytes)?.get("layout")?.as_u64()?;
+    (layout > LAYOUT).then(|| u16::try_from(layout).unwrap_or(u16::MAX))
+}
+
 /// The bytes of a small file.
 pub(crate) fn encode(mut body: Map<String, Value>) -> Vec<u8> {
     let crc = checksum(&body);

@@ -67,7 +67,7 @@ pub use block::BlockBench;
 pub use check::{
     CheckReport, FrameSummary, RepairReport, SegmentReport, ShowOptions, check, repair, show,
 };
-pub use counters::Counters;
+pub use counters::{Counters, FSYNC_BOUNDS_S};
 pub use disk::Disk;
 pub use planted::{Bug, Planted};
 pub use segment::Damage;
@@ -79,7 +79,9 @@ pub(crate) use bytes::{pad, size32, size64};
 pub(crate) use frame::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, KIND_COMMIT};
 pub(crate) use manifest::{BlockEntry, Manifest, RequestEntry, RowRange, Seal};
 pub(crate) use read::{FrameReader, ReadError};
-pub(crate) use segment::{FrameView, SEGMENT_HEADER_BYTES, segment_name};
+pub(crate) use segment::{
+    FrameView, LAYOUT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name,
+};
 pub(crate) use spare::Spare;
 pub(crate) use storage::{ReplaceError, is_full, join, read_small, replace_small};
 pub(crate) use walk::{WAL_DIR, Walk, quarantine, walk};

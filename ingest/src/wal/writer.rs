@@ -45,6 +45,8 @@ pub(crate) struct Place {
     pub(crate) offset: u64,
     pub(crate) bytes: u32,
     pub(crate) seq: u64,
+    /// When it was written, in microseconds since the epoch.
+    pub(crate) time_us: i64,
 }
 
 #[derive(Debug)]
@@ -226,6 +228,7 @@ impl Writer {
             offset: active.offset,
             bytes: super::bytes::size32(frame.len()),
             seq,
+            time_us: header.time_us,
         };
         active.offset += frame_bytes;
         self.next_seq += 1;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::DeadError;
 
@@ -49,9 +50,27 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), DeadError> {
     path.parent().map_or(Ok(()), sync_folder)
 }
 
+/// The layout of the small files here that this program writes, and the newest that it reads. Files
+/// from before there was a number are of layout 1.
+pub(super) const LAYOUT: u64 = 1;
+
+/// The layout that a small file says it has.
+pub(super) fn layout_of(body: &Value) -> u64 {
+    body.get("layout").and_then(Value::as_u64).unwrap_or(1)
+}
+
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), DeadError> {
-    let text = serde_json::to_vec_pretty(value).map_err(|e| failed(path)(e.into()))?;
+    let mut body = serde_json::to_value(value).map_err(|e| failed(path)(e.into()))?;
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("layout".to_owned(), LAYOUT.into());
+    }
+    let text = serde_json::to_vec_pretty(&body).map_err(|e| failed(path)(e.into()))?;
     write(path, &text)
+}
+
+/// The bytes of `path`.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, DeadError> {
+    std::fs::read(path).map_err(failed(path))
 }
 
 /// Reads `path`; `None` where there is no such file.
@@ -61,11 +80,19 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, D
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(failed(path)(e)),
     };
-    let value = serde_json::from_slice(&text).map_err(|e| DeadError::Damaged {
+    let damaged = |e: serde_json::Error| DeadError::Damaged {
         path: path.to_owned(),
         reason: e.to_string(),
-    })?;
-    Ok(Some(value))
+    };
+    let body: Value = serde_json::from_slice(&text).map_err(damaged)?;
+    let found = layout_of(&body);
+    if found > LAYOUT {
+        return Err(DeadError::Newer {
+            path: path.to_owned(),
+            found,
+        });
+    }
+    Ok(Some(serde_json::from_value(body).map_err(damaged)?))
 }
 
 /// Deletes `path`, durably; one that is not there is no error.

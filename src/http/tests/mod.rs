@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod contract;
 mod edge;
 mod seed_product;
 mod transport;
