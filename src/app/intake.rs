@@ -355,7 +355,7 @@ impl Intake {
         counters::add(&counted.rows, accepted);
         counters::add(&counted.rejected, rejected);
         counted.bytes.measured(record.length);
-        let tenant = self.counters.tenants.of(&record.tenant);
+        let tenant = self.counters.tenants.of(&record.caller.tenant);
         counters::add(&tenant.requests, 1);
         counters::add(&tenant.rows, accepted);
         counters::add(&tenant.bytes, record.length);

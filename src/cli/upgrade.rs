@@ -52,7 +52,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         found.extend(Lake::layouts(&lake_config(&config)).await?);
     }
     let ok = found.iter().all(is_readable);
-    if args.place.json {
+    if args.place.json() {
         out::line(&as_json(&found, ok).to_string())?;
     } else {
         out::line(&text(&found, ok))?;
