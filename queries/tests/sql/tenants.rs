@@ -124,11 +124,6 @@ fn a_predicate_that_fails_on_own_rows_is_refused_in_the_same_words() {
         ("to_date(service_name) IS NOT NULL", "try_cast gives NULL"),
         ("service_name ~ '('", "a regular expression cannot be read"),
         ("decode(service_name, 'hex') IS NOT NULL", "does not fit"),
-        (
-            "9223372036854775807 + duration_nanos > 0",
-            "beyond its type",
-        ),
-        ("length(replace(name, '', repeat_me)) > 0", "No field named"),
     ];
     run(async {
         for partition in [Partition::DateAndTenant, Partition::Date] {
@@ -142,8 +137,8 @@ fn a_predicate_that_fails_on_own_rows_is_refused_in_the_same_words() {
                 }
                 for (predicate, words) in cases {
                     let sql = format!("SELECT name FROM spans WHERE {predicate}");
-                    let error = site.query("acme", &sql).await.unwrap_err();
                     let case = format!("{predicate}, {partition:?}, in the lake: {in_lake}");
+                    let error = site.query("acme", &sql).await.expect_err(&case);
                     assert!(matches!(error.status(), 400 | 422), "{case}: {error:?}");
                     assert!(error.message().contains(words), "{case}: {error:?}");
                     assert!(!error.message().contains("shop"), "{case}: {error:?}");
