@@ -146,7 +146,7 @@ pub(crate) fn keep(node: &Arc<Node>, tasks: &mut JoinSet<()>) {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     if failures.is_multiple_of(COMPLAIN) {
-                        tracing::warn!(error, "keys.refresh_failed: the last known ones hold");
+                        tracing::warn!(error, "keys.refresh.failed");
                     }
                     failures = failures.saturating_add(1);
                 }
@@ -157,7 +157,7 @@ pub(crate) fn keep(node: &Arc<Node>, tasks: &mut JoinSet<()>) {
     tasks.spawn(async move {
         loop {
             if let Err(error) = measure(&own).await {
-                tracing::warn!(error = format!("{error:#}"), "quota.storage_unknown");
+                tracing::warn!(error = format!("{error:#}"), "quota.storage.unknown");
             }
             if !goes_on(&own, MEASURE).await {
                 return;

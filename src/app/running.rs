@@ -265,7 +265,7 @@ impl App {
     /// Looks at the certificate files at once, where there are any.
     pub(crate) fn reload(&self) {
         match &self.certificates {
-            None => tracing::info!("reload: there is no certificate to reload"),
+            None => tracing::info!("tls.absent"),
             Some(certificates) => {
                 if certificates.reload() == tls::Look::Same {
                     tracing::info!("tls.unchanged");

@@ -85,6 +85,8 @@ const fn row(
 pub(crate) static ROWS: &[Row] = &[
     // Of the sender.
     row("unauthorized", 401, ALL, Never, "A key is required, and the request carries none or one that does not hold."),
+    row("invalid_key", 401, ALL, Never, "The key is not known here, or was revoked."),
+    row("expired_key", 401, ALL, Never, "The key has expired."),
     row("forbidden", 403, ALL, Never, "The key holds, but not for this: its scopes do not name what was asked."),
     // Of the address.
     row("not_found", 404, &[Other], Never, "There is nothing at this path."),
@@ -131,9 +133,16 @@ pub(crate) static ROWS: &[Row] = &[
     row("query_memory", 422, &[Query], Never, "The query needs more memory or disk than `query.memory` and `query.spill` give it."),
     row("query_timeout", 408, &[Query], Never, "The query ran longer than `query.timeout`, or than the question allows."),
     row("query_stopped", 408, &[Query], Never, "The query was stopped because nobody waits for it any more."),
+    row("quota_queries", 429, &[Query], After, "The tenant or the key has used up its queries a minute."),
+    row("quota_queries_at_once", 429, &[Query], After, "As many queries run as the quota of the tenant or the key allows."),
     row("queries_busy", 429, &[Query], After, "`query.concurrency` queries are running."),
     row("storage_unavailable", 503, &[Query], After, "Stored rows cannot be read just now."),
+    // Of what a tenant may use; headers say the limit, what remains, and when it is full again.
+    row("quota_bytes", 429, STORES, After, "The tenant or the key has used up its bytes a second."),
+    row("quota_rows", 429, STORES, After, "The tenant or the key has used up its rows a second."),
+    row("quota_storage", 429, STORES, After, "The tenant holds as much in the lake as its quota allows."),
     // Of this server.
+    row("keys_unconfirmed", 503, ALL, After, "Whether the key holds could not be asked for longer than `state.grace`."),
     row("overloaded", 503, CALLS, After, "Requests in flight hold all of `limits.in_flight`."),
     row("request_timeout", 503, ALL, After, "The request took longer than `limits.request_timeout`; sent again, it is not stored twice where resends are folded."),
     row("log_full", 503, STORES, After, "The disk, or `wal.budget`, is full: the sinks do not keep up."),

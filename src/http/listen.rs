@@ -140,7 +140,7 @@ async fn accept(
     let Some(seat) = rules.peers.enter(peer.ip()) else {
         if let Some(count) = told.crowded.due() {
             let peer = peer.ip();
-            tracing::warn!(listener = name, %peer, count, "http.peer_refused: it has as many connections as limits.connections_per_peer allows");
+            tracing::warn!(listener = name, %peer, count, "http.peer.refused");
         }
         return None;
     };
@@ -149,11 +149,7 @@ async fn accept(
     if rules.connections.available_permits() == 0
         && let Some(count) = told.full.due()
     {
-        tracing::warn!(
-            listener = name,
-            count,
-            "http.full: as many connections are open as limits.connections allows"
-        );
+        tracing::warn!(listener = name, count, "http.connections.full");
     }
     let permit = Arc::clone(&rules.connections).acquire_owned().await;
     // It is never closed.

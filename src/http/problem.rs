@@ -3,8 +3,7 @@
 //! `detail` is always a string, as the clients of the seed product read it; `code` is for programs.
 
 use axum::body::Body;
-use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -46,15 +45,6 @@ pub(crate) fn complete(mut response: Response, request_id: &str) -> Response {
     *response.body_mut() = Body::from(document.to_string());
     let kind = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(CONTENT_TYPE, kind);
-    challenge(&mut response);
     refusal::note(&refusal, &mut response);
     response
-}
-
-/// Names the way to authenticate, as every 401 must (RFC 9110, 11.6.1).
-pub(crate) fn challenge(response: &mut Response) {
-    if response.status() == StatusCode::UNAUTHORIZED {
-        let bearer = HeaderValue::from_static("Bearer realm=\"weir\"");
-        response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
-    }
 }

@@ -7,8 +7,8 @@ use prost::Message;
 use serde_json::json;
 use weir_ingest::decode::otlp::OtlpEncoding;
 
+use crate::http::contract;
 use crate::http::refusal::{self, Refusal};
-use crate::http::{contract, problem};
 
 /// The name under which `google.rpc.RetryInfo` travels.
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
@@ -74,7 +74,6 @@ pub(crate) fn respond(refusal: &Refusal, encoding: OtlpEncoding) -> Response {
         headers.insert(RETRY_AFTER, seconds.into());
     }
     headers.extend(refusal.headers.iter().cloned());
-    problem::challenge(&mut response);
     refusal::note(refusal, &mut response);
     response
 }

@@ -127,10 +127,7 @@ impl Certificates {
                     Some(source) => format!("{error}: {source}"),
                     None => error.to_string(),
                 };
-                tracing::error!(
-                    error = why,
-                    "tls.reload_failed: the certificate from before stays in use"
-                );
+                tracing::error!(error = why, "tls.reload.failed");
                 Look::Refused
             }
         }

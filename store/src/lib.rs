@@ -23,10 +23,10 @@ mod tls;
 
 pub use error::StoreError;
 pub use keys::{Denied, Keys, NewKey, Principal, Request, StateConfig};
+pub use layout::layout;
 pub use postgres::Postgres;
 pub use quota::{Ceiling, Quotas, UnknownCeiling};
 pub use record::{KeyInfo, Secret, Stored, TenantInfo};
-pub use layout::layout;
 pub use scopes::{Scope, Scopes, UnknownScope};
 pub use sqlite::Sqlite;
 pub use state::{KEYS_MAX, Loaded, SECRETS_MAX, State};

@@ -109,7 +109,7 @@ pub(crate) async fn serve(stream: TcpStream, host: &Host, mut closing: watch::Re
     };
     if let Err(error) = served {
         // A client that leaves mid-way, or speaks something else: its business.
-        tracing::debug!(error, "http.connection_ended");
+        tracing::debug!(error, "http.connection.ended");
     }
 }
 
@@ -130,10 +130,7 @@ where
     };
     if begun.bytes.first() == Some(&TLS_HANDSHAKE) {
         if let Some(count) = host.mistaken.due() {
-            tracing::warn!(
-                count,
-                "http.tls_without_tls: a client speaks TLS to a plain port; set tls.cert_file, or let it use http://"
-            );
+            tracing::warn!(count, "http.tls.unexpected");
         }
         return Ok(());
     }
