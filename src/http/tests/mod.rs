@@ -2,5 +2,9 @@
 
 mod api;
 mod edge;
+mod http2;
+mod limits;
+mod secured;
 mod seed_product;
 mod transport;
+mod walls;

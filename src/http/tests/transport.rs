@@ -12,6 +12,7 @@ use crate::client::{Call, Client};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_sends_nothing_is_closed_after_the_header_timeout() {
     let rig = Rig::start_with(|config| {
+        config.limits.first_byte_timeout = Duration::from_millis(100);
         config.limits.header_timeout = Duration::from_millis(100);
         config.limits.keep_alive = Duration::from_millis(100);
     })
