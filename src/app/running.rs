@@ -246,11 +246,10 @@ impl App {
     /// Looks at the certificate files at once, where there are any.
     pub(crate) fn reload(&self) {
         match &self.certificates {
-            None => tracing::info!("reload: there is no certificate to reload"),
+            None => tracing::info!("tls.off: there is no certificate to reload"),
+            // What comes of it, it logs itself.
             Some(certificates) => {
-                if certificates.reload() == tls::Look::Same {
-                    tracing::info!("tls.unchanged");
-                }
+                certificates.reload(true);
             }
         }
     }

@@ -26,6 +26,10 @@ mod transport;
 pub(crate) static SETTINGS: &[Setting] = &ALL;
 
 /// The sections, one after the other.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses an index beyond the end"
+)]
 const ALL: [Setting; NODE.len() + transport::SETTINGS.len() + STATE.len()] = {
     let sections = [NODE, transport::SETTINGS, STATE];
     let mut all = [DATA_DIR; NODE.len() + transport::SETTINGS.len() + STATE.len()];

@@ -16,10 +16,13 @@ fn status_of(answer: &[u8]) -> Option<u16> {
     text.strip_prefix("HTTP/1.1 ")?.parse().ok()
 }
 
-/// A sound request as bytes.
-fn sound(random: &mut Random) -> (Vec<u8>, usize) {
+/// A request as bytes, and the length of its head; sound where its body is not `damaged`.
+fn request(random: &mut Random, damaged: bool) -> (Vec<u8>, usize) {
     let kind = KINDS[usize::try_from(random.within(0, 4)).unwrap()];
-    let body = kind.body(random.within(0, 1 << 40), random.within(1, 5));
+    let mut body = kind.body(random.within(0, 1 << 40), random.within(1, 5));
+    if damaged {
+        damage(&mut body, 0, random);
+    }
     let body = match random.within(0, 3) {
         0 => (body, "identity"),
         1 => (zstd::encode_all(body.as_slice(), 1).unwrap(), "zstd"),
@@ -47,10 +50,20 @@ fn sound(random: &mut Random) -> (Vec<u8>, usize) {
     ([head.into_bytes(), body.0].concat(), length)
 }
 
-/// Breaks a request: mostly its body, sometimes its head.
+/// A request that is broken within what it says, or in how it is sent: in its coding, its length,
+/// sometimes its head.
 fn broken(random: &mut Random) -> Vec<u8> {
-    let (mut bytes, head) = sound(random);
-    let from = if random.chance(80) { head } else { 0 };
+    let inside = random.chance(60);
+    let (mut bytes, head) = request(random, inside);
+    if !inside {
+        let from = if random.chance(80) { head } else { 0 };
+        damage(&mut bytes, from, random);
+    }
+    bytes
+}
+
+/// Changes one to eight places of `bytes` behind `from`.
+fn damage(bytes: &mut Vec<u8>, from: usize, random: &mut Random) {
     for _ in 0..random.within(1, 9) {
         let length = bytes.len();
         if length <= from + 1 {
@@ -60,8 +73,8 @@ fn broken(random: &mut Random) -> Vec<u8> {
         match random.within(0, 6) {
             0 => bytes[at] ^= 1 << random.within(0, 8),
             1 => bytes[at] = u8::try_from(random.within(0, 256)).unwrap(),
-            2 => bytes.truncate(at),
-            3 => drop(bytes.remove(at)),
+            2 if random.chance(20) => bytes.truncate(at),
+            2 | 3 => drop(bytes.remove(at)),
             4 => bytes.insert(at, u8::try_from(random.within(0, 256)).unwrap()),
             _ => {
                 let end = (at + usize::try_from(random.within(1, 64)).unwrap()).min(length);
@@ -70,7 +83,6 @@ fn broken(random: &mut Random) -> Vec<u8> {
             }
         }
     }
-    bytes
 }
 
 /// Sends it, says that no more comes, and reads what the server has to say.

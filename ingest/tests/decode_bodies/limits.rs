@@ -293,3 +293,33 @@ fn empty_parents_are_bounded_as_rows_are() {
         }
     }
 }
+
+/// Audit and OCSF bodies are parsed as a whole, which takes many times their bytes.
+#[test]
+fn values_of_a_body_are_taken_up_to_their_limit() {
+    let mut limits = Limits::default();
+    limits.json_values_max = 50;
+    // The object, its two lists, and a comma before each member and item but the first.
+    let audit = |items: usize| {
+        format!(
+            r#"{{"source_id":"a","alerts":[{{"x":[{}1]}}]}}"#,
+            "1,".repeat(items)
+        )
+    };
+    let ocsf = |items: usize| {
+        format!(
+            r#"[{{"class_uid":6003,"unmapped":[{}1]}}]"#,
+            "1,".repeat(items)
+        )
+    };
+    for (items, taken) in [(44, true), (45, true), (46, false)] {
+        let audit =
+            weir_ingest::decode::proxy_audit::decode(audit(items).as_bytes(), &at(), &limits);
+        let told = audit.map(drop);
+        let refused = Err(DecodeError::TooManyValues { max: 50 });
+        assert_eq!(told == refused, !taken, "audit {items}: {told:?}");
+        let body = ocsf(items + 1);
+        let told = weir_ingest::decode::ocsf::decode(body.as_bytes(), &at(), &limits).map(drop);
+        assert_eq!(told == refused, !taken, "ocsf {items}: {told:?}");
+    }
+}
