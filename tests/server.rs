@@ -5,11 +5,12 @@
 mod support;
 
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use support::http::{self, Connection};
 use support::load::Load;
 use support::oracle::Oracle;
@@ -233,4 +234,96 @@ fn the_oracle_sees_what_is_missing_doubled_foreign_and_torn() {
         verdict.torn,
     );
     assert_eq!(found, (3, 5, 6, 1), "{verdict}");
+}
+
+/// With no file descriptor left nothing is accepted; once there are some again, all goes on.
+#[test]
+fn a_lack_of_file_descriptors_does_not_end_the_listeners() {
+    let (_folder, _settings, server) = started();
+    let id = Pid::from_raw(i32::try_from(server.process.id()).unwrap()).unwrap();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.process.id())).unwrap();
+    let few = u64::try_from(open.count()).unwrap() + 4;
+    let limit = |current| Rlimit {
+        current: Some(current),
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    let before = prlimit(Some(id), Resource::Nofile, limit(few)).unwrap();
+    let held: Vec<TcpStream> = (0..20)
+        .map(|_| TcpStream::connect(server.otlp_http).unwrap())
+        .collect();
+    wait_for("the log tells of it", Duration::from_secs(10), || {
+        server
+            .process
+            .log()
+            .contains("http.accept_failed")
+            .then_some(())
+    });
+    prlimit(Some(id), Resource::Nofile, before).unwrap();
+    let answer = http::get(server.otlp_http, "/livez").unwrap();
+    assert_eq!(answer.status, 200);
+    drop(held);
+}
+
+/// As a user has it: defaults, everything hanging, SIGTERM, and the end within five seconds.
+#[test]
+fn a_stop_with_everything_hanging_takes_less_than_five_seconds() {
+    let (_folder, _settings, mut server) = started();
+    let mut hanging = Vec::new();
+    for first in [
+        "",
+        "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /livez HT",
+        "GET /v1/tail HTTP/1.1\r\nHost: a\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
+    ] {
+        for address in [server.http, server.otlp_http, server.otlp_grpc] {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(first.as_bytes()).unwrap();
+            hanging.push(stream);
+        }
+    }
+    let (status, took) = server.terminate(SHUTDOWN_LIMIT);
+    assert_eq!(status.code(), Some(0), "after {took:?}");
+    drop(hanging);
+}
+
+/// The command line speaks TLS to a server that does, and SIGHUP does not end it.
+#[test]
+fn the_command_line_asks_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = vec!["127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    let path = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let certificate = path("tls.crt", made.cert.pem());
+    let key = path("tls.key", made.signing_key.serialize_pem());
+    let mut server = Settings::plain(&folder.path().join("data"))
+        .with("WEIR_TLS_CERT_FILE", &certificate)
+        .with("WEIR_TLS_KEY_FILE", &key)
+        .start();
+    server.process.signal(Signal::HUP);
+    let url = format!("https://{}", server.http);
+    let ask = |more: &[&str]| {
+        let asked = [
+            &["query", "--url", &url, "--format", "csv", "SELECT 1 AS one"],
+            more,
+        ];
+        run_cli(&asked.concat())
+    };
+    let output = ask(&["--ca-file", &certificate]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "one\n1\n",
+        "{output:?}"
+    );
+    let refused = ask(&[]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("--ca-file"), "{said}");
+    let (status, took) = server.terminate(SHUTDOWN_LIMIT);
+    assert_eq!(status.code(), Some(0), "after {took:?}");
 }

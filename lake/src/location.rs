@@ -212,4 +212,61 @@ mod tests {
             "the object store knows no option `aws_regoin`"
         );
     }
+    /// A server of one request: it keeps the head and answers that the object is stored.
+    fn one_put(listener: std::net::TcpListener) -> std::thread::JoinHandle<String> {
+        use std::io::{BufRead as _, Read as _, Write as _};
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = std::io::BufReader::new(stream);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
+            }
+            let head = head.to_ascii_lowercase();
+            let length = head
+                .lines()
+                .find_map(|l| l.strip_prefix("content-length: "));
+            let mut body = vec![0; length.unwrap().parse().unwrap()];
+            reader.read_exact(&mut body).unwrap();
+            let answer = "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 0\r\n\r\n";
+            reader.get_mut().write_all(answer.as_bytes()).unwrap();
+            head
+        })
+    }
+
+    /// Encryption at rest is the bucket's or the options': what is set is said with each object.
+    #[tokio::test]
+    async fn objects_name_the_key_that_encrypts_them() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let server = one_put(listener);
+        let key = "arn:aws:kms:eu-central-1:1:key/2";
+        let options = [
+            ("aws_access_key_id", "x"),
+            ("aws_secret_access_key", "y"),
+            ("aws_region", "eu-central-1"),
+            ("aws_allow_http", "true"),
+            ("aws_endpoint", endpoint.as_str()),
+            ("aws_server_side_encryption", "aws:kms"),
+            ("aws_sse_kms_key_id", key),
+            ("aws_sse_bucket_key_enabled", "true"),
+        ];
+        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let at = Location::open("s3://bucket/lake", &options.into()).unwrap();
+        let path = at.prefix.clone().join("object");
+        object_store::ObjectStoreExt::put(&at.store, &path, "x".into())
+            .await
+            .unwrap();
+        let head = server.join().unwrap();
+        for (name, value) in [
+            ("x-amz-server-side-encryption", "aws:kms"),
+            ("x-amz-server-side-encryption-aws-kms-key-id", key),
+            ("x-amz-server-side-encryption-bucket-key-enabled", "true"),
+        ] {
+            assert!(
+                head.contains(&format!("\r\n{name}: {value}\r\n")),
+                "{name} in {head}"
+            );
+        }
+    }
 }

@@ -287,7 +287,7 @@ impl Intake {
     }
 
     /// Does CPU work of a body of `length` here, or beside the async threads where it is large.
-    fn beside<T: Send + 'static>(
+    pub(crate) fn beside<T: Send + 'static>(
         &self,
         length: usize,
         work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,

@@ -203,6 +203,7 @@ pub(crate) fn decode_limits(config: &Config) -> Limits {
     limits.value_bytes_max = size(set.value);
     limits.rows_max = size(set.rows);
     limits.json_depth_max = size(set.json_depth);
+    limits.json_values_max = size(set.json_values);
     limits.value_depth_max = size(set.value_depth);
     limits.decoded_bytes_max = size(set.decoded);
     limits

@@ -267,9 +267,7 @@ impl App {
         match &self.certificates {
             None => tracing::info!("tls.absent"),
             Some(certificates) => {
-                if certificates.reload() == tls::Look::Same {
-                    tracing::info!("tls.unchanged");
-                }
+                certificates.reload(true);
             }
         }
     }

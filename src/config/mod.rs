@@ -121,6 +121,8 @@ pub(crate) struct Limits {
     pub(crate) value: u64,
     /// Levels of nested JSON.
     pub(crate) json_depth: u64,
+    /// Values of a JSON body that is parsed as a whole.
+    pub(crate) json_values: u64,
     /// Levels of a nested attribute value.
     pub(crate) value_depth: u64,
     /// Bytes of the decoded rows of one request.
@@ -283,6 +285,7 @@ impl Default for Config {
                 links: 1_024,
                 value: 64 << 10,
                 json_depth: 64,
+                json_values: 2_000_000,
                 value_depth: 32,
                 decoded: 256 << 20,
                 first_byte_timeout: Duration::from_secs(5),

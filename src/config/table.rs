@@ -26,6 +26,10 @@ mod transport;
 pub(crate) static SETTINGS: &[Setting] = &ALL;
 
 /// The sections, one after the other.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses an index beyond the end"
+)]
 const ALL: [Setting; NODE.len() + transport::SETTINGS.len() + STATE.len()] = {
     let sections = [NODE, transport::SETTINGS, STATE];
     let mut all = [DATA_DIR; NODE.len() + transport::SETTINGS.len() + STATE.len()];
@@ -135,7 +139,7 @@ const STATE: &[Setting] = &[
         Kind::Map,
         Map,
         lake.options,
-        "Options of the object store, as `aws_access_key_id`, `aws_region` or `aws_endpoint`; what is not given is taken from the store's usual variables."
+        "Options of the object store, as `aws_access_key_id`, `aws_region` or `aws_endpoint`; what is not given is taken from the store's usual variables. `aws_server_side_encryption: aws:kms` with `aws_sse_kms_key_id` has S3 encrypt each object with that key."
     ),
     setting!(
         "lake.partition",

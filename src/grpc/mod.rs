@@ -13,7 +13,7 @@
 mod call;
 mod reply;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -79,10 +79,12 @@ async fn metrics(State(node): State<Arc<Node>>, request: Request) -> Response {
 }
 
 async fn unstored_signal(node: &Node, request: Request, signal: Signal) -> Response {
-    let told = call::arrive(node, request)
-        .await
-        .and_then(|arrived| unstored::answer(&arrived.body.bytes, OtlpEncoding::Protobuf, signal));
-    match told {
+    let told = async {
+        let arrived = call::arrive(node, request).await?;
+        let encoding = OtlpEncoding::Protobuf;
+        unstored::answer_beside(&node.intake, &arrived.body, encoding, signal).await
+    };
+    match told.await {
         Ok(told) => {
             counters::add(&node.intake.counters.unstored, told.records);
             reply::message(&told.body)

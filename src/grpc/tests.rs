@@ -164,3 +164,64 @@ async fn damage_is_an_invalid_argument_and_an_unknown_call_is_unimplemented() {
     );
     rig.app.stop().await.unwrap();
 }
+
+/// A message of that many bytes: an empty request with a field that nobody knows.
+fn message_of(bytes: usize) -> Bytes {
+    let mut message = vec![0x7a];
+    // The length of the field takes three bytes of varint here.
+    let length = u32::try_from(bytes - 4).unwrap();
+    for shift in [0, 7, 14] {
+        let low = u8::try_from(length >> shift & 0x7f).unwrap();
+        message.push(if shift < 14 { low | 0x80 } else { low });
+    }
+    message.resize(bytes, 0);
+    message.into()
+}
+
+/// Below and at the limit a message is taken; above it the answer is one that clients do not retry.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_taken_up_to_its_size_in_every_coding() {
+    const MOST: usize = 100_000;
+    let rig = Rig::start_with(|config| config.limits.body_decompressed = 100_000).await;
+    for coding in [
+        None,
+        Some(CompressionEncoding::Gzip),
+        Some(CompressionEncoding::Zstd),
+    ] {
+        for (bytes, taken) in [(MOST - 1, true), (MOST, true), (MOST + 1, false)] {
+            let mut client = client(&rig).await;
+            if let Some(coding) = coding {
+                client = client.send_compressed(coding);
+            }
+            let answer = call(&mut client, TRACES, message_of(bytes)).await;
+            assert_eq!(answer.is_ok(), taken, "{coding:?} {bytes}: {answer:?}");
+            if let Err(refused) = answer {
+                assert_eq!(refused.code(), Code::ResourceExhausted);
+                assert_eq!(refused.metadata().get("retry-after"), None);
+                let status = rpc_status::Status::decode(refused.details()).unwrap();
+                assert!(status.details.is_empty(), "no RetryInfo");
+            }
+        }
+    }
+    rig.app.stop().await.unwrap();
+}
+
+/// The same with the sizes as they ship: far beyond what a library would take without being told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_65_mib_is_resource_exhausted() {
+    let rig = Rig::start().await;
+    let large = Bytes::from(vec![0_u8; 65 << 20]);
+    for coding in [None, Some(CompressionEncoding::Zstd)] {
+        let mut client = client(&rig).await;
+        if let Some(coding) = coding {
+            client = client.send_compressed(coding);
+        }
+        let refused = call(&mut client, TRACES, large.clone()).await.unwrap_err();
+        assert_eq!(
+            refused.code(),
+            Code::ResourceExhausted,
+            "{coding:?}: {refused}"
+        );
+    }
+    rig.app.stop().await.unwrap();
+}

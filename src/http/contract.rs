@@ -113,6 +113,7 @@ pub(crate) static ROWS: &[Row] = &[
     row("too_deep", 422, &[Audit, Ocsf], Never, "The same, with the status that the contract of its senders names."),
     row("contract_violated", 422, &[Audit, Ocsf], Never, "The body breaks the contract of its senders; `detail` is the contract's own sentence."),
     row("too_many_records", 413, &[Otlp, Grpc, Audit], Never, "More than `limits.rows` spans or events in one request; for OCSF events see `contract_violated`."),
+    row("too_many_values", 413, &[Audit, Ocsf], Never, "The body holds more JSON values than `limits.json_values`."),
     row("too_many_bytes", 413, STORES, Never, "The rows would take too much memory once decoded."),
     row("rows_too_large", 413, STORES, Never, "The rows do not fit one write to the log."),
     row("CONFLICT", 409, &[Audit], Never, "The idempotency key was used with another payload; the word is that of the senders' product."),

@@ -74,7 +74,7 @@ async fn unstored_signal(node: &Node, request: Request, signal: Signal) -> Respo
         Err(refusal) => return respond(Err(refusal), OtlpEncoding::Json),
     };
     let result = match arrive(node, request, Scope::Ingest).await {
-        Ok(arrived) => unstored::answer(&arrived.body.bytes, encoding, signal),
+        Ok(arrived) => unstored::answer_beside(&node.intake, &arrived.body, encoding, signal).await,
         Err(refusal) => Err(refusal),
     };
     let result = result.map(|told| {

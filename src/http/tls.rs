@@ -18,9 +18,9 @@ use crate::tls::{self, Pem, TlsError};
 /// What a client hears that speaks plain HTTP here.
 const SPEAK_TLS: &str = "HTTP/1.1 400 Bad Request\r\n\
     Content-Type: application/problem+json\r\n\
-    Content-Length: 122\r\n\
+    Content-Length: 124\r\n\
     Connection: close\r\n\r\n\
-    {\"title\":\"Bad Request\",\"status\":400,\"code\":\"tls_required\",\"detail\":\"this port speaks TLS: the URL must begin with https:\"}";
+    {\"title\":\"Bad Request\",\"status\":400,\"code\":\"tls_required\",\"detail\":\"this port speaks TLS: the URL must begin with https://\"}";
 
 /// The certificates in use.
 #[derive(Debug)]
@@ -105,14 +105,16 @@ impl Certificates {
     ///
     /// Open connections keep what they were opened with. Sessions of the old certificate cannot be
     /// resumed, so a client whose authority was taken away does not come back by one.
-    pub(crate) fn reload(&self) -> Look {
+    ///
+    /// With `again` what was found before is taken or reported once more.
+    pub(crate) fn reload(&self, again: bool) -> Look {
         let files = Files::read(&self.settings);
         let digest = match &files {
             Ok(files) => files.digest(),
             Err(error) => blake3::hash(error.to_string().as_bytes()),
         };
         let mut seen = self.seen.lock();
-        if *seen == digest {
+        if *seen == digest && !again {
             return Look::Same;
         }
         *seen = digest;
@@ -144,7 +146,7 @@ pub(crate) async fn keep_fresh(certificates: Arc<Certificates>) {
         tokio::time::sleep(certificates.interval()).await;
         let own = Arc::clone(&certificates);
         // What it found it has logged; a panic there must not end the watch.
-        let _ = tokio::task::spawn_blocking(move || own.reload()).await;
+        let _ = tokio::task::spawn_blocking(move || own.reload(false)).await;
     }
 }
 

@@ -12,6 +12,8 @@ use serde_json::json;
 use weir_ingest::decode::DecodeError;
 use weir_ingest::decode::otlp::OtlpEncoding;
 
+use crate::app::intake::Intake;
+use crate::http::body::Taken;
 use crate::http::refusal::Refusal;
 
 /// A signal that is not stored.
@@ -69,7 +71,7 @@ struct Partial {
 /// # Errors
 ///
 /// 400 where the body cannot be read.
-pub(crate) fn answer(body: &[u8], encoding: OtlpEncoding, signal: Signal) -> Result<Told, Refusal> {
+fn answer(body: &[u8], encoding: OtlpEncoding, signal: Signal) -> Result<Told, Refusal> {
     let records = match encoding {
         OtlpEncoding::Protobuf => in_protobuf(body, signal).ok_or(DecodeError::Protobuf {
             what: "a field that ends early",
@@ -95,6 +97,23 @@ pub(crate) fn answer(body: &[u8], encoding: OtlpEncoding, signal: Signal) -> Res
         }
     };
     Ok(Told { records, body })
+}
+
+/// As [`answer`], beside the async threads where the body is large: millions of records take long
+/// to count.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) async fn answer_beside(
+    intake: &Intake,
+    body: &Taken,
+    encoding: OtlpEncoding,
+    signal: Signal,
+) -> Result<Told, Refusal> {
+    let bytes = body.bytes.clone();
+    let work = move || answer(&bytes, encoding, signal);
+    intake.beside(body.bytes.len(), work).await
 }
 
 /// Field numbers from the request down to the repeated record.

@@ -15,6 +15,7 @@ pub(crate) mod oracle;
 pub(crate) mod random;
 pub(crate) mod server;
 pub(crate) mod shim;
+pub(crate) mod storm;
 pub(crate) mod traffic;
 
 use std::io::Write as _;

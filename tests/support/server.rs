@@ -151,6 +151,11 @@ impl Process {
         let _ = kill_process(Pid::from_raw(id).unwrap(), signal);
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`; also of a stopped process.
     pub(crate) fn kill(&mut self) -> ExitStatus {
         self.signal(Signal::KILL);

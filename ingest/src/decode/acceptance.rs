@@ -36,6 +36,9 @@ pub struct Limits {
     pub rows_max: usize,
     /// How deep JSON may nest; deeper refuses the request.
     pub json_depth_max: usize,
+    /// Values of a JSON body that is parsed as a whole (audit and OCSF); one more refuses it as too
+    /// large. Parsed, two bytes become seventy.
+    pub json_values_max: usize,
     /// How deep an attribute's value may nest; deeper refuses the request.
     pub value_depth_max: usize,
     /// Bytes of the decoded rows, whose resources repeat for each span; more refuses the request
@@ -56,6 +59,7 @@ impl Default for Limits {
             value_bytes_max: 64 << 10,
             rows_max: 100_000,
             json_depth_max: 64,
+            json_values_max: 2_000_000,
             value_depth_max: 32,
             decoded_bytes_max: 512 << 20,
             ocsf_events_max: 1000,

@@ -73,6 +73,12 @@ pub enum DecodeError {
         /// The most that are taken.
         max: usize,
     },
+    /// More values than are taken in one JSON body.
+    #[error("the body holds more than {max} JSON values; send fewer at once")]
+    TooManyValues {
+        /// The most that are taken.
+        max: usize,
+    },
     /// The rows would take too much memory once decoded.
     #[error("the body takes more than {max} bytes once decoded; send fewer records at once")]
     TooManyBytes {
@@ -101,7 +107,9 @@ impl DecodeError {
             | Self::TooDeep { .. }
             | Self::NotAForm(_)
             | Self::Internal => RefusalKind::Malformed,
-            Self::TooManyRows { .. } | Self::TooManyBytes { .. } => RefusalKind::TooLarge,
+            Self::TooManyRows { .. } | Self::TooManyValues { .. } | Self::TooManyBytes { .. } => {
+                RefusalKind::TooLarge
+            }
             Self::TooDeepForContract | Self::Contract(_) => RefusalKind::Unprocessable,
         }
     }
@@ -115,6 +123,7 @@ impl DecodeError {
             Self::Shape { .. } | Self::NotAForm(_) => "unexpected_shape",
             Self::TooDeep { .. } | Self::TooDeepForContract => "too_deep",
             Self::TooManyRows { .. } => "too_many_records",
+            Self::TooManyValues { .. } => "too_many_values",
             Self::TooManyBytes { .. } => "too_many_bytes",
             Self::Contract(_) => "contract_violated",
             Self::Internal => "internal",

@@ -10,18 +10,35 @@ pub(super) fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-/// Whether objects and arrays nest deeper than `max`, told without parsing: brackets inside
-/// strings do not count. What is no JSON gets some answer, and fails later.
+/// Whether objects and arrays nest deeper than `max`.
 pub(super) fn is_deeper_than(body: &[u8], max: usize) -> bool {
-    let mut depth = 0_usize;
+    measure(body, max, usize::MAX) == Extent::TooDeep
+}
+
+/// How far a body goes, told without parsing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Within both limits.
+    Fits,
+    /// Objects and arrays nest deeper than the limit.
+    TooDeep,
+    /// There are more values than the limit: parsed, each takes many times its two bytes.
+    TooMany,
+}
+
+/// Measures a body; what stands inside strings does not count. What is no JSON gets some answer,
+/// and fails later.
+pub(super) fn measure(body: &[u8], depth_max: usize, values_max: usize) -> Extent {
+    let (mut depth, mut values) = (0_usize, 0_usize);
     let mut rest = body;
     while let Some((byte, tail)) = rest.split_first() {
         rest = match byte {
             b'"' => after_string(tail),
             b'{' | b'[' => {
                 depth += 1;
-                if depth > max {
-                    return true;
+                values += 1;
+                if depth > depth_max {
+                    return Extent::TooDeep;
                 }
                 tail
             }
@@ -29,10 +46,17 @@ pub(super) fn is_deeper_than(body: &[u8], max: usize) -> bool {
                 depth = depth.saturating_sub(1);
                 tail
             }
+            b',' => {
+                values += 1;
+                tail
+            }
             _ => tail,
         };
+        if values > values_max {
+            return Extent::TooMany;
+        }
     }
-    false
+    Extent::Fits
 }
 
 /// What follows a string whose first quote has been read.
@@ -104,6 +128,15 @@ mod tests {
         assert!(is_deeper_than(br#"{"a":[1,{"b":"[[[["}]}"#, 2));
         assert!(!is_deeper_than(b"[],[],[],[]", 1));
         assert!(is_deeper_than(&[b'['; 1000], 64));
+    }
+
+    #[test]
+    fn values_are_counted_by_what_stands_between_them() {
+        // Two lists, and two commas outside of strings.
+        let body = br#"[[1,"a,b,c,[[["],2]"#;
+        assert_eq!(measure(body, 2, 4), Extent::Fits);
+        assert_eq!(measure(body, 2, 3), Extent::TooMany);
+        assert_eq!(measure(body, 1, 4), Extent::TooDeep);
     }
 
     #[test]

@@ -178,3 +178,148 @@ fn a_refusal_says_where_the_body_broke() {
     };
     assert_eq!(offset, body.len() - 2);
 }
+
+/// Each count at its limit is kept whole, and one more is cut and named.
+#[test]
+fn counts_are_kept_up_to_their_limits() {
+    type Make = fn(usize) -> Vec<u8>;
+    let attributes: Make = |count| {
+        let make = |i| attribute(&format!("key{i}"), Value::IntValue(1));
+        one((0..count).map(make).collect())
+    };
+    let events: Make = |count| {
+        let mut one = span(vec![]);
+        one.events = vec![Event::default(); count];
+        request(vec![one], vec![])
+    };
+    let links: Make = |count| {
+        let mut one = span(vec![]);
+        let link = Link {
+            trace_id: vec![1; 16],
+            span_id: vec![1; 8],
+            ..Link::default()
+        };
+        one.links = vec![link; count];
+        request(vec![one], vec![])
+    };
+    let value: Make = |bytes| one(vec![attribute("k", Value::StringValue("v".repeat(bytes)))]);
+    let list: Make = |bytes| {
+        let values = vec![AnyValue {
+            // With brackets and quotes as many bytes as wanted.
+            value: Some(Value::StringValue("v".repeat(bytes - 4))),
+        }];
+        one(vec![attribute(
+            "k",
+            Value::ArrayValue(ArrayValue { values }),
+        )])
+    };
+    let cases: [(Make, usize, &str); 5] = [
+        (attributes, 256, "attributes_cut"),
+        (events, 1_024, "events_cut"),
+        (links, 1_024, "links_cut"),
+        (value, 65_536, "value_cut"),
+        (list, 65_536, "value_cut"),
+    ];
+    for (make, limit, flag) in cases {
+        for count in [limit - 1, limit] {
+            let rows = protobuf(&make(count)).unwrap().rows;
+            assert!(
+                texts(&rows, "decode_flags", 0).is_empty(),
+                "{flag}: {count}"
+            );
+        }
+        let rows = protobuf(&make(limit + 1)).unwrap().rows;
+        assert_eq!(texts(&rows, "decode_flags", 0), [flag]);
+        let read = &spans(&rows)[0];
+        assert!(read.attributes.0.len() <= 256 && read.events.len() <= 1_024);
+    }
+}
+
+#[test]
+fn depths_are_taken_up_to_their_limits() {
+    let nested = |levels: usize| {
+        let list = |inner| {
+            Value::ArrayValue(ArrayValue {
+                values: vec![AnyValue { value: Some(inner) }],
+            })
+        };
+        let value = (0..levels).fold(Value::BoolValue(true), |inner, _| list(inner));
+        protobuf(&one(vec![attribute("deep", value)]))
+    };
+    assert!(nested(31).is_ok() && nested(32).is_ok());
+    assert_eq!(nested(33).unwrap_err(), DecodeError::TooDeep { max: 32 });
+    let text = |levels: usize| {
+        let inside = levels - 1;
+        let body = format!(r#"{{"x":{}1{}}}"#, "[".repeat(inside), "]".repeat(inside));
+        json(body.as_bytes())
+    };
+    assert!(text(63).is_ok() && text(64).is_ok());
+    assert_eq!(text(65).unwrap_err(), DecodeError::TooDeep { max: 64 });
+}
+
+#[test]
+fn a_hundred_thousand_rows_are_taken_and_one_more_is_not() {
+    for (count, taken) in [(99_999, true), (100_000, true), (100_001, false)] {
+        let decoded = protobuf(&request(vec![span(vec![]); count], vec![]));
+        assert_eq!(
+            decoded.map(|d| d.rows.num_rows() == count),
+            match taken {
+                true => Ok(true),
+                false => Err(DecodeError::TooManyRows { max: 100_000 }),
+            }
+        );
+    }
+}
+
+/// Resources and scopes without spans count as well: they take two bytes and far more time.
+#[test]
+fn empty_parents_are_bounded_as_rows_are() {
+    let mut limits = Limits::default();
+    limits.rows_max = 3;
+    let resources = |count: usize| ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans::default(); count],
+    };
+    let scopes = |count: usize| ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans::default(); count],
+            ..ResourceSpans::default()
+        }],
+    };
+    for make in [resources as fn(usize) -> _, scopes] {
+        for (count, taken) in [(2, true), (3, true), (4, false)] {
+            let body = make(count).encode_to_vec();
+            let decoded = decode_traces(&body, OtlpEncoding::Protobuf, &at(), &limits);
+            assert_eq!(decoded.is_ok(), taken, "{count}");
+        }
+    }
+}
+
+/// Audit and OCSF bodies are parsed as a whole, which takes many times their bytes.
+#[test]
+fn values_of_a_body_are_taken_up_to_their_limit() {
+    let mut limits = Limits::default();
+    limits.json_values_max = 50;
+    // The object, its two lists, and a comma before each member and item but the first.
+    let audit = |items: usize| {
+        format!(
+            r#"{{"source_id":"a","alerts":[{{"x":[{}1]}}]}}"#,
+            "1,".repeat(items)
+        )
+    };
+    let ocsf = |items: usize| {
+        format!(
+            r#"[{{"class_uid":6003,"unmapped":[{}1]}}]"#,
+            "1,".repeat(items)
+        )
+    };
+    for (items, taken) in [(44, true), (45, true), (46, false)] {
+        let audit =
+            weir_ingest::decode::proxy_audit::decode(audit(items).as_bytes(), &at(), &limits);
+        let told = audit.map(drop);
+        let refused = Err(DecodeError::TooManyValues { max: 50 });
+        assert_eq!(told == refused, !taken, "audit {items}: {told:?}");
+        let body = ocsf(items + 1);
+        let told = weir_ingest::decode::ocsf::decode(body.as_bytes(), &at(), &limits).map(drop);
+        assert_eq!(told == refused, !taken, "ocsf {items}: {told:?}");
+    }
+}

@@ -52,7 +52,6 @@ const EVENTS: &[Listed] = &[
     ("tls.absent", "SIGHUP came, and there is no certificate to read again."),
     ("tls.reload.failed", "A changed certificate or key cannot be used; the one from before stays."),
     ("tls.reloaded", "A changed certificate is in use for new connections."),
-    ("tls.unchanged", "SIGHUP came, and the certificate files have not changed."),
     ("traces.export.failed", "Traces of what weir does could not be exported; logged once until it works again."),
     ("traces.export.off", "The OTEL_* variables ask for an export of traces that cannot be made; nothing is exported."),
     ("traces.export.started", "Traces of what weir does are exported over OTLP."),

@@ -187,6 +187,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How deep JSON may nest; deeper is answered with 400. At most 100."
     ),
     setting!(
+        "limits.json_values",
+        Kind::Count,
+        Count,
+        limits.json_values,
+        "The most JSON values of one body of audit or OCSF events, which are parsed as a whole; more are answered with 413."
+    ),
+    setting!(
         "limits.value_depth",
         Kind::Count,
         Count,

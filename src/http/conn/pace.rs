@@ -11,7 +11,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -57,6 +57,8 @@ struct State {
     untaken: usize,
     /// When the last piece was taken or given.
     progress: Instant,
+    /// Who reads while there is no deadline, and must hear of one.
+    reader: Option<Waker>,
 }
 
 impl Pace {
@@ -73,6 +75,7 @@ impl Pace {
                 ahead: false,
                 untaken: 0,
                 progress: first_byte,
+                reader: None,
             }),
         })
     }
@@ -93,6 +96,17 @@ impl Pace {
         } else if state.bodies == 0 {
             state.ahead = true;
         }
+    }
+
+    /// As [`Pace::deadline`]; where there is none, `cx` is woken when there is one.
+    pub(super) fn poll_deadline(&self, cx: &Context<'_>) -> Option<Instant> {
+        let deadline = self.deadline();
+        if deadline.is_none() {
+            self.state.lock().reader = Some(cx.waker().clone());
+            // It may have come about in between.
+            return self.deadline();
+        }
+        deadline
     }
 
     /// Until when the client must have said more; none while it is the server's turn.
@@ -155,6 +169,16 @@ impl Drop for Serving {
             state.head_since = state.ahead.then(Instant::now);
             state.ahead = false;
         }
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
+    }
+}
+
+/// The answer may end where nobody reads any more, in another task or at the end of a poll.
+fn wake(reader: Option<Waker>) {
+    if let Some(reader) = reader {
+        reader.wake();
     }
 }
 
@@ -240,6 +264,9 @@ impl Answer {
             false => state.untaken.saturating_sub(1),
         };
         state.progress = Instant::now();
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
     }
 }
 

@@ -75,7 +75,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
             return came;
         }
         loop {
-            let Some(until) = self.pace.deadline() else {
+            let Some(until) = self.pace.poll_deadline(cx) else {
                 return Poll::Pending;
             };
             match self.reading.poll(cx, until) {

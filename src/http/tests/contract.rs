@@ -35,6 +35,7 @@ const ELSEWHERE: &[(&str, Option<Door>, &str)] = &[
         None,
         "needs a failing disk: ingest's simulation",
     ),
+    ("too_many_values", None, "ingest/tests/decode_bodies"),
     ("log_failed", None, "no such failure is known"),
     (
         "rows_too_large",

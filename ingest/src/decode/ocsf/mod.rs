@@ -24,7 +24,7 @@ use arrow_array::RecordBatch;
 use serde_json::{Map, Value, json};
 use weir_model::Dataset;
 
-use super::json::{is_deeper_than, repair_surrogates, without_mark};
+use super::json::{Extent, measure, repair_surrogates, without_mark};
 use super::rejected::Rejections;
 use super::table::Table;
 use super::{Acceptance, DecodeError, Limits};
@@ -80,8 +80,11 @@ struct Gathered<'g> {
 /// [`DecodeError`] where the request as a whole is refused; no row was made.
 pub fn decode(body: &[u8], at: &Acceptance, limits: &Limits) -> Result<OcsfDecoded, DecodeError> {
     let body = without_mark(body);
-    if is_deeper_than(body, limits.json_depth_max) {
-        return Err(DecodeError::TooDeepForContract);
+    let max = limits.json_values_max;
+    match measure(body, limits.json_depth_max, max) {
+        Extent::Fits => {}
+        Extent::TooDeep => return Err(DecodeError::TooDeepForContract),
+        Extent::TooMany => return Err(DecodeError::TooManyValues { max }),
     }
     let gathered = match gather(body, at, limits) {
         Err(DecodeError::Syntax { .. } | DecodeError::Shape { .. }) => {

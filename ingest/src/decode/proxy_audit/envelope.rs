@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::decode::json::{is_deeper_than, refusal, repair_surrogates, without_mark};
+use crate::decode::json::{Extent, measure, refusal, repair_surrogates, without_mark};
 use crate::decode::{DecodeError, Limits};
 
 /// The longest `source_id`, in characters.
@@ -49,8 +49,11 @@ impl Envelope {
     /// Reads the body.
     pub(super) fn read(body: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
         let body = without_mark(body);
-        if is_deeper_than(body, limits.json_depth_max) {
-            return Err(DecodeError::TooDeepForContract);
+        let max = limits.json_values_max;
+        match measure(body, limits.json_depth_max, max) {
+            Extent::Fits => {}
+            Extent::TooDeep => return Err(DecodeError::TooDeepForContract),
+            Extent::TooMany => return Err(DecodeError::TooManyValues { max }),
         }
         let body = match serde_json::from_slice::<Value>(body) {
             Ok(_) => Cow::Borrowed(body),
