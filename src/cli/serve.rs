@@ -147,7 +147,7 @@ fn files_for(limits: &Limits) {
         tracing::warn!(
             open_files = getrlimit(Resource::Nofile).current,
             wanted,
-            "few open files are allowed (ulimit -n); connections beyond them wait"
+            "node.open_files.few"
         );
     }
 }

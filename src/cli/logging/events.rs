@@ -30,6 +30,7 @@ const EVENTS: &[Listed] = &[
     ("lake.table.created", "A Delta table was created."),
     ("lake.table.widened", "Columns were added to a Delta table."),
     ("node.idle", "Nothing has arrived since the start; `hint` says what to set in the sender."),
+    ("node.open_files.few", "Few open files are allowed (`ulimit -n`); connections beyond them wait."),
     ("node.ready", "The node takes requests, at these addresses."),
     ("node.renamed", "The lake is ahead of this data directory (restored or wiped): the node goes on under a new name."),
     ("node.stopped", "The node has stopped; nothing that was answered is missing from the log."),
