@@ -20,7 +20,7 @@ const SLOW: u32 = 5_000;
 const CLOSED_LIMIT: Duration = Duration::from_secs(15);
 /// Below this a p99 is noise of the machine.
 const NOISE: Duration = Duration::from_millis(25);
-const PROBES: u64 = 400;
+const PROBES: u64 = 800;
 
 /// Room for our half of the connections; `false` where the system does not give it.
 fn room_for_files() -> bool {
@@ -41,8 +41,8 @@ fn room_for_files() -> bool {
             .is_none_or(|current| current >= wanted)
 }
 
-/// The p99 of an honest client that sends one small request after the other.
-fn honest_p99(address: SocketAddr, from: u64) -> Duration {
+/// The p50 and p99 of an honest client that sends one small request after the other.
+fn honest(address: SocketAddr, from: u64) -> [Duration; 2] {
     let kind = Kind::SpansProtobuf;
     let headers = [("content-type", kind.content_type())];
     let mut connection = Connection::open(address).unwrap();
@@ -58,7 +58,7 @@ fn honest_p99(address: SocketAddr, from: u64) -> Duration {
         })
         .collect();
     took.sort_unstable();
-    took[took.len() * 99 / 100]
+    [took[took.len() / 2], took[took.len() * 99 / 100]]
 }
 
 /// Connections from many addresses of the loopback network, as a botnet has.
@@ -92,8 +92,8 @@ fn five_thousand_slow_clients_do_not_slow_an_honest_one() {
     let folder = tempfile::tempdir().unwrap();
     let server = Settings::plain(&folder.path().join("data")).start();
     let address = server.otlp_http;
-    honest_p99(address, 0);
-    let before = honest_p99(address, 1 << 20);
+    honest(address, 0);
+    let before = honest(address, 1 << 20);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -101,8 +101,8 @@ fn five_thousand_slow_clients_do_not_slow_an_honest_one() {
     let opened = Instant::now();
     let slow = runtime.block_on(slow_connections(address));
     println!("{SLOW} connections in {:?}", opened.elapsed());
-    let during = honest_p99(address, 2 << 20);
-    println!("honest p99: {before:?} alone, {during:?} among {SLOW}");
+    let during = honest(address, 2 << 20);
+    println!("honest p50 and p99: {before:?} alone, {during:?} among {SLOW}");
     let closed: Vec<Duration> = runtime.block_on(async {
         let mut tasks = Vec::new();
         for mut stream in slow {
@@ -125,8 +125,10 @@ fn five_thousand_slow_clients_do_not_slow_an_honest_one() {
         "the last was closed {:?} after the first was opened",
         closed.iter().max().unwrap()
     );
-    assert!(
-        during < (before * 2).max(NOISE),
-        "{before:?} alone, {during:?} among them"
-    );
+    for (alone, among) in before.into_iter().zip(during) {
+        assert!(
+            among < (alone * 2).max(NOISE),
+            "{alone:?} alone, {among:?} among them"
+        );
+    }
 }

@@ -377,3 +377,46 @@ async fn a_stop_does_not_wait_for_who_hangs() {
         rest(&mut stream).await;
     }
 }
+
+/// A request that has begun when the stop comes is taken, answered, and durable.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_flight_at_a_stop_is_finished() {
+    let rig = Rig::start().await;
+    let body = r#"{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c",
+        "spanId":"eee19b7ec3c1b174","name":"late"}]}"#;
+    let (first, second) = body.split_at(20);
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{first}",
+        body.len()
+    );
+    let mut stream = connect(&rig).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let used = || rig.app.node().intake.budget.used();
+    while used() == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let node = std::sync::Arc::clone(rig.app.node());
+    let Rig { app, dir } = rig;
+    let (stopped, text) = tokio::join!(app.stop(), async {
+        node.stopping().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(second.as_bytes()).await.unwrap();
+        rest(&mut stream).await.0
+    });
+    stopped.unwrap();
+    drop(node);
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    assert!(
+        text.to_ascii_lowercase().contains("connection: close"),
+        "{text}"
+    );
+    let config = crate::app::rig::config_in(dir.path());
+    let app = Box::pin(crate::app::App::start(&config)).await.unwrap();
+    let rig = Rig { app, dir };
+    let rows = rig
+        .sql("SELECT count(*) FROM spans WHERE name = 'late'")
+        .await;
+    assert_eq!(rows[0][0], 1);
+    rig.app.stop().await.unwrap();
+}
