@@ -255,7 +255,7 @@ fn a_lack_of_file_descriptors_does_not_end_the_listeners() {
         server
             .process
             .log()
-            .contains("http.accept_failed")
+            .contains("http.accept.failed")
             .then_some(())
     });
     prlimit(Some(id), Resource::Nofile, before).unwrap();

@@ -298,7 +298,7 @@ fn prose(bytes: usize, seed: usize) -> String {
         r"as follows:\n",
         "invoices",
         "are",
-        "überfällig",
+        "overdue",
     ];
     let mut state = u64::try_from(seed)
         .unwrap_or(0)
