@@ -268,44 +268,8 @@ impl Default for Config {
                 handshake_timeout: Duration::from_secs(5),
                 reload_interval: Duration::from_secs(10),
             },
-            limits: Limits {
-                body_compressed: 16 << 20,
-                body_decompressed: 64 << 20,
-                in_flight: 256 << 20,
-                zstd_window: 8 << 20,
-                connections: 10_000,
-                connections_per_peer: 256,
-                streams: 100,
-                resets: 20,
-                headers: 100,
-                header_size: 16 << 10,
-                rows: 100_000,
-                attributes: 256,
-                events: 1_024,
-                links: 1_024,
-                value: 64 << 10,
-                json_depth: 64,
-                json_values: 2_000_000,
-                value_depth: 32,
-                decoded: 256 << 20,
-                first_byte_timeout: Duration::from_secs(5),
-                header_timeout: Duration::from_secs(10),
-                keep_alive: Duration::from_secs(75),
-                idle_timeout: Duration::from_secs(15),
-                request_timeout: Duration::from_mins(1),
-                drain_timeout: Duration::from_secs(3),
-            },
-            wal: Wal {
-                segment_size: 64 << 20,
-                group_size: 8 << 20,
-                budget: 16 << 30,
-                reserve: 64 << 20,
-                batch_rows: 65_536,
-                batch_size: 32 << 20,
-                batch_age: Duration::from_secs(1),
-                retain: Duration::from_mins(10),
-                recent_memory: 256 << 20,
-            },
+            limits: Limits::default(),
+            wal: Wal::default(),
             lake: Lake {
                 url: String::new(),
                 options: BTreeMap::new(),
@@ -344,6 +308,54 @@ impl Default for Config {
                 storage: None,
                 burst: Duration::from_secs(10),
             },
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_compressed: 16 << 20,
+            body_decompressed: 64 << 20,
+            in_flight: 256 << 20,
+            zstd_window: 8 << 20,
+            connections: 10_000,
+            connections_per_peer: 256,
+            streams: 100,
+            resets: 20,
+            headers: 100,
+            header_size: 16 << 10,
+            rows: 100_000,
+            attributes: 256,
+            events: 1_024,
+            links: 1_024,
+            value: 64 << 10,
+            json_depth: 64,
+            json_values: 2_000_000,
+            value_depth: 32,
+            decoded: 256 << 20,
+            first_byte_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            idle_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_mins(1),
+            drain_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+impl Default for Wal {
+    fn default() -> Self {
+        Self {
+            segment_size: 64 << 20,
+            group_size: 8 << 20,
+            budget: 16 << 30,
+            reserve: 64 << 20,
+            batch_rows: 65_536,
+            batch_size: 32 << 20,
+            batch_age: Duration::from_secs(1),
+            retain: Duration::from_mins(10),
+            recent_memory: 256 << 20,
         }
     }
 }
