@@ -211,6 +211,17 @@ fn any_harm() -> impl Strategy<Value = (String, Harm, usize)> {
         })
 }
 
+#[test]
+fn a_segment_cut_to_nothing_is_missed_whichever_it_is() {
+    for file in targets().iter().filter(|name| name.ends_with(".wal")) {
+        assert_eq!(
+            survives(file, Harm::Cut, 0, Planted::default()),
+            Ok(()),
+            "{file}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: cases(),

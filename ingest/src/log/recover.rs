@@ -101,9 +101,13 @@ impl Core {
             node,
             node_damaged,
         } = found;
-        let floor_seq = walk.segments.first().and_then(|s| s.header.as_ref());
-        let floor_seq = floor_seq
-            .map(|h| h.base_seq)
+        // Frames below it were deleted as settled. Without the note it can only be guessed, and a
+        // lost first segment looks like a deleted one.
+        let first = walk.segments.first().and_then(|s| s.header.as_ref());
+        let floor_seq = node
+            .as_ref()
+            .map(|n| n.kept_from)
+            .or(first.map(|h| h.base_seq))
             .or(frames.first_seq)
             .unwrap_or(0);
         let node_floor = node.as_ref().filter(|_| !planted.has(Bug::ReuseNumbers));

@@ -13,6 +13,9 @@ use super::segment::{
 use super::storage::{Storage, StorageFile, join, read_small};
 use crate::log::decode_small;
 
+/// The number of the first frame of a log.
+pub(crate) const FIRST_SEQ: u64 = 1;
+
 /// The folder of the segments.
 pub(crate) const WAL_DIR: &str = "wal";
 
@@ -181,12 +184,13 @@ fn open_all(storage: &dyn Storage) -> Result<Vec<Opened>, WalError> {
 }
 
 /// The number below which all frames were deleted. A block of a deleted segment may come back in a
-/// file that a crash left without its header, and must not be taken for that file's.
-fn kept_from(storage: &dyn Storage) -> Result<u64, WalError> {
+/// file that a crash left without its header, and must not be taken for that file's. `None` where
+/// `node.json` does not say.
+fn kept_from(storage: &dyn Storage) -> Result<Option<u64>, WalError> {
     let bytes = read_small(storage, "node.json").map_err(about("node.json"))?;
     let body = bytes.as_deref().and_then(decode_small);
     let noted = body.as_ref().and_then(|b| b.get("kept_from"));
-    Ok(noted.and_then(serde_json::Value::as_u64).unwrap_or(0))
+    Ok(noted.and_then(serde_json::Value::as_u64))
 }
 
 /// Reads every segment and shows each frame that counts to `visit`, in order.
@@ -198,7 +202,8 @@ pub(crate) fn walk(
     let opened = open_all(storage)?;
     let kept_from = kept_from(storage)?;
     let mut segments = Vec::with_capacity(opened.len());
-    let mut expected: Option<u64> = None;
+    // The first frame that must be there, so that the loss of the oldest segment is noticed too.
+    let mut expected = kept_from.map(|first| first.max(FIRST_SEQ));
     for (i, one) in opened.iter().enumerate() {
         let later = opened.iter().skip(i + 1).find_map(|o| o.header.as_ref());
         let seq_end = later.map_or(u64::MAX, |h| h.base_seq);
@@ -212,9 +217,11 @@ pub(crate) fn walk(
         expected = base.or(expected);
         let expect = Expect {
             salt: one.header.as_ref().map(|h| h.salt),
-            seq_min: expected
-                .unwrap_or(0)
-                .max(if base.is_none() { kept_from } else { 0 }),
+            seq_min: expected.unwrap_or(0).max(if base.is_none() {
+                kept_from.unwrap_or(0)
+            } else {
+                0
+            }),
             seq_end,
             planted,
         };
