@@ -1,7 +1,7 @@
 //! Log lines on stderr: for people by default, JSON where machines read them.
 //!
 //! The message of a line is the name of an event, which stays the same over releases
-//! ([`events`] lists them); what is particular stands in fields. No line quotes a row, a key or a
+//! (`docs/events.md` lists them); what is particular stands in fields. No line quotes a row, a key or a
 //! prompt.
 
 #[cfg(test)]
