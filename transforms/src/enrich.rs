@@ -121,8 +121,12 @@ struct Output {
 }
 
 impl Output {
-    fn new() -> Self {
-        let columns = |n| std::iter::repeat_with(Column::default).take(n).collect();
+    fn new(rows: usize) -> Self {
+        let columns = |n| {
+            std::iter::repeat_with(|| Column::new(rows))
+                .take(n)
+                .collect()
+        };
         Self {
             fields: columns(Field::COLUMNS),
             derived: columns(DERIVED.len()),
@@ -186,7 +190,7 @@ impl Output {
             if column.is_unused() && slot.null_count() == slot.len() {
                 continue;
             }
-            *slot = column.finish(rows.num_rows(), field.data_type())?;
+            *slot = column.finish(field.data_type())?;
         }
         RecordBatch::try_new(schema, columns)
     }
@@ -214,7 +218,7 @@ impl Enricher {
     /// Where `rows` lack a column that is read, or have it in another type. No row is enriched then.
     pub fn enrich_spans(&self, rows: RecordBatch) -> Result<RecordBatch, ArrowError> {
         let input = Input::of(&rows)?;
-        let mut output = Output::new();
+        let mut output = Output::new(rows.num_rows());
         let mut row = Row::new();
         let mut resource: Vec<(Feed, &str)> = Vec::new();
         for at in 0..rows.num_rows() {
