@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use support::http::Connection;
-use support::server::{Settings, Weir};
+use support::server::{Settings, Weir, memory_mib};
 
 /// How long an answer may take in an optimised build; other builds are not measured.
 const ANSWER_LIMIT: Duration = Duration::from_millis(100);
@@ -273,16 +273,7 @@ fn textual() -> Vec<Bomb> {
 
 /// The most memory that the process has held since the last reset.
 fn peak_mib(server: &Weir) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: u64 = line
-        .unwrap()
-        .trim()
-        .trim_end_matches("kB")
-        .trim()
-        .parse()
-        .unwrap();
-    kib / 1_024
+    memory_mib(server.process.id(), "VmHWM:")
 }
 
 fn reset_peak(server: &Weir) {

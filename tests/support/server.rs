@@ -315,3 +315,18 @@ pub(crate) fn pending(arguments: &[&str]) -> u64 {
         .map(|line| line["pending"].as_u64().unwrap())
         .sum()
 }
+
+/// A size that the kernel tells of the process `id`, as `VmRSS:` (resident) or `VmHWM:` (the most
+/// so far), in MiB.
+pub(crate) fn memory_mib(id: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kib: u64 = line
+        .unwrap()
+        .trim()
+        .trim_end_matches("kB")
+        .trim()
+        .parse()
+        .unwrap();
+    kib / 1_024
+}

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::random::Random;
-use super::server::Settings;
+use super::server::{Settings, memory_mib};
 use super::traffic::{KINDS, Kind};
 
 /// The soundness of one answer; `None` where the server rightly closed without one.
@@ -105,20 +105,6 @@ fn send(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// The resident memory of the server, in MiB.
-fn resident_mib(id: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: u64 = line
-        .unwrap()
-        .trim()
-        .trim_end_matches("kB")
-        .trim()
-        .parse()
-        .unwrap();
-    kib / 1_024
-}
-
 /// Sends `count` broken requests, and holds the server to what it must do.
 pub(crate) fn storm(count: u32) {
     let folder = tempfile::tempdir().unwrap();
@@ -158,7 +144,7 @@ pub(crate) fn storm(count: u32) {
                 worker.join().unwrap()
             );
         }
-        let now = resident_mib(server.process.id());
+        let now = memory_mib(server.process.id(), "VmRSS:");
         println!("part {part}: {now} MiB resident");
         if part == 0 {
             half_way = now;

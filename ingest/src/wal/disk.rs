@@ -9,10 +9,7 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 
 use super::bytes::size64;
-use super::storage::{FILL_BYTES, Hold, Storage, StorageFile, fill_zeros_cached};
-
-/// What the system's page cache is made of; writes past it start and end at its multiples.
-const PAGE_BYTES: usize = 4096;
+use super::storage::{FILL_BYTES, Hold, PAGE_BYTES, Storage, StorageFile, fill_zeros_cached};
 
 /// A folder on a disk.
 #[derive(Clone, Debug)]

@@ -11,6 +11,9 @@ use super::bytes::size64;
 /// Zeros are written in steps of this.
 pub(super) const FILL_BYTES: usize = 1024 * 1024;
 
+/// What the system's page cache is made of; writes past it start and end at its multiples.
+pub(super) const PAGE_BYTES: usize = 4096;
+
 /// An exclusive hold on the data directory, given up when dropped.
 pub trait Hold: Send + Sync + Debug {}
 

@@ -12,12 +12,9 @@ use super::bytes::size64;
 use super::frame::{self, FrameHeader};
 use super::segment::{LAYOUT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader, segment_name};
 use super::spare::Spare;
-use super::storage::{Storage, StorageFile, is_full, join};
+use super::storage::{PAGE_BYTES, Storage, StorageFile, is_full, join};
 use super::walk::WAL_DIR;
 use super::{Bug, Planted};
-
-/// Writes end at multiples of this.
-const PAGE_BYTES: u64 = 4096;
 
 /// A frame was not written. It takes no place in the log.
 #[derive(Debug)]
@@ -204,7 +201,10 @@ impl Writer {
         );
         if active.whole_pages {
             let end = active.offset + frame_bytes;
-            let padded = end.next_multiple_of(PAGE_BYTES).min(active.file_bytes) - active.offset;
+            let padded = end
+                .next_multiple_of(size64(PAGE_BYTES))
+                .min(active.file_bytes)
+                - active.offset;
             frame.resize(usize::try_from(padded).unwrap_or(frame.len()), 0);
         }
         let put = active.file.write_all_at(frame, active.offset);

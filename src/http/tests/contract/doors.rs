@@ -1,7 +1,7 @@
 //! Requests through each door, and what must be true of every refusal that comes back.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -140,15 +140,7 @@ impl<'a> Over<'a> {
         };
         *request.uri_mut() = format!("http://{address}{path}").parse().unwrap();
         let response = client.request(request).await.unwrap();
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Seen {
-            door,
-            status: head.status,
-            headers: head.headers,
-            body,
-            json,
-        }
+        Seen::read(door, json, response).await
     }
 
     /// Hands it to the routes without a socket.
@@ -156,15 +148,7 @@ impl<'a> Over<'a> {
         let Ask { door, request } = ask;
         let json = is_json(&request);
         let response = self.rig.api().oneshot(request).await.unwrap();
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Seen {
-            door,
-            status: head.status,
-            headers: head.headers,
-            body,
-            json,
-        }
+        Seen::read(door, json, response).await
     }
 }
 
@@ -176,6 +160,20 @@ fn is_json(request: &Request<Body>) -> bool {
 }
 
 impl Seen {
+    async fn read<B>(door: Door, json: bool, response: Response<B>) -> Self
+    where
+        B: hyper::body::Body<Error: std::fmt::Debug>,
+    {
+        let (head, body) = response.into_parts();
+        Self {
+            door,
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+            json,
+        }
+    }
+
     pub(super) fn status(&self) -> u16 {
         self.status.as_u16()
     }
