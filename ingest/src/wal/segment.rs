@@ -10,7 +10,7 @@ use super::{Bug, Planted};
 /// What a segment begins with.
 pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"WEIRWAL1";
 /// The layout that this program writes, and the newest that it reads.
-pub(crate) const LAYOUT_VERSION: u16 = 1;
+pub(crate) const LAYOUT_VERSION: u16 = 2;
 /// The length of a segment's header, in bytes; the first frame follows.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 128;
 const CRC_AT: usize = SEGMENT_HEADER_BYTES - 4;
