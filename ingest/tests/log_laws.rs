@@ -204,7 +204,7 @@ async fn a_batch_is_the_same_from_memory_from_disk_and_after_a_restart() {
     let first = sealed(&log, 0).await;
     assert!(first.iter().all(|b| b.rows().num_rows() <= 7));
     assert_eq!(all_numbers(&first), (0..60).collect::<Vec<_>>());
-    append(&log, &[60]).await.unwrap();
+    append(&log, &[200]).await.unwrap();
     let open_batch = log.pin(DATASET).blocks.last().map(|b| b.batch());
     drop(log.close().await);
     drop(log);
@@ -283,7 +283,7 @@ async fn segments_wait_for_every_required_sink_and_for_readers() {
         ..config()
     };
     let log = open(dir.path(), two);
-    for i in 0..60 {
+    for i in 0..200 {
         append(&log, &[i]).await.unwrap();
     }
     log.seal_now().await.unwrap();
@@ -293,14 +293,14 @@ async fn segments_wait_for_every_required_sink_and_for_readers() {
     let cursors = log.cursors();
     let pinned = log.pin(DATASET);
     cursors.advance("lake", DATASET, last).unwrap();
-    append(&log, &[60]).await.unwrap();
+    append(&log, &[200]).await.unwrap();
     assert_eq!(
         log.status().segments,
         full,
         "deleted though clickhouse has nothing"
     );
     cursors.advance("clickhouse", DATASET, last).unwrap();
-    append(&log, &[61]).await.unwrap();
+    append(&log, &[201]).await.unwrap();
     log.seal_now().await.unwrap();
     assert_eq!(log.status().segments, full, "deleted beneath a reader");
     let rows: usize = pinned.blocks.iter().map(|b| b.rows()).sum();
@@ -311,14 +311,14 @@ async fn segments_wait_for_every_required_sink_and_for_readers() {
         .collect();
     assert_eq!(
         (rows, read.iter().map(|r| r.num_rows()).sum::<usize>()),
-        (60, 60)
+        (200, 200)
     );
     drop(pinned);
     cursors
         .advance("lake", DATASET, log.last_sealed(DATASET))
         .unwrap();
     while log.status().segments >= full {
-        append(&log, &[62]).await.unwrap();
+        append(&log, &[202]).await.unwrap();
     }
 }
 

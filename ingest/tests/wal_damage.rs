@@ -50,7 +50,7 @@ static SOUND: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
     for i in 0..FRAMES {
         let part = rows::rows(DATASET, &frame_rows(i));
         let now = Duration::from_millis(u64::try_from(i).unwrap() * 300);
-        core.commit(&[entry(vec![(DATASET, part)])], now)
+        core.commit(&[entry(vec![(DATASET, part)]).into()], now)
             .pop()
             .unwrap()
             .unwrap();

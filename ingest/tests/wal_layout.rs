@@ -1,6 +1,6 @@
 //! Logs that released versions wrote are read for ever.
 //!
-//! `testdata/wal/v1` was written by the first layout: a segment with three frames of rows
+//! `testdata/wal/v1` was written by the first layout, `v2` by the second: a segment with three frames of rows
 //! (numbers 0 to 8 in two datasets), their seals, and a sink's cursor. It is copied before it is opened, since
 //! opening begins a run. `WEIR_WRITE_FIXTURE=<folder>` writes one of the present layout there.
 
@@ -49,7 +49,7 @@ fn write(dir: &Path) {
     for i in 0..3_i64 {
         let these: Vec<i64> = (i * 3..i * 3 + 3).collect();
         let parts = DATASETS.map(|d| (d, rows::rows(d, &these)));
-        core.commit(&[entry(parts.to_vec())], Duration::ZERO)
+        core.commit(&[entry(parts.to_vec()).into()], Duration::ZERO)
             .pop()
             .unwrap()
             .unwrap();
@@ -101,11 +101,13 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_log_of_layout_1_reads_as_it_was_written() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/wal/v1");
-    let dir = tempfile::tempdir().unwrap();
-    copy(&fixture, dir.path());
-    assert_reads(dir.path());
+fn a_log_of_each_layout_reads_as_it_was_written() {
+    for layout in ["v1", "v2"] {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/wal");
+        let dir = tempfile::tempdir().unwrap();
+        copy(&fixture.join(layout), dir.path());
+        assert_reads(dir.path());
+    }
 }
 
 #[test]
@@ -126,13 +128,13 @@ fn a_log_of_a_newer_layout_is_refused_and_left_alone() {
     write(dir.path());
     let segment = dir.path().join("wal/0000000000000001.wal");
     let mut bytes = std::fs::read(&segment).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let crc = crc32c::crc32c(&bytes[..124]);
     bytes[124..128].copy_from_slice(&crc.to_le_bytes());
     std::fs::write(&segment, &bytes).unwrap();
     assert!(matches!(
         wal::check(dir.path()),
-        Err(wal::WalError::Newer { version: 2, .. })
+        Err(wal::WalError::Newer { version: 3, .. })
     ));
     let config = LogConfig::default();
     let opened = Core::open(

@@ -5,6 +5,8 @@
 //! * No answer of success leaves before the rows are in the log and synced.
 //! * A request whose answer fails or whose client leaves is either wholly in the log or not at all.
 
+mod small;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +25,8 @@ use crate::app::arrivals::Arrivals;
 use crate::app::counters::{self, Counters};
 use crate::app::prepare::{self, Audit, Prepared};
 use crate::app::quota::Caller;
-use crate::app::resends::{Name, Resends, Standing, Ticket};
+use crate::app::resends::{Name, Resends, Standing, Ticket, digest, scope};
+use crate::app::together::{SMALL_BYTES_MAX, Together};
 use crate::http::body::{BodyLimits, INLINE_BYTES_MAX};
 use crate::http::refusal::Refusal;
 
@@ -50,6 +53,8 @@ pub(crate) struct Intake {
     bodies: Resends,
     /// Audit requests, by the sender's key.
     keys: Resends,
+    /// Small trace requests.
+    together: Together,
     /// Large bodies that are worked on at once.
     workers: Arc<Semaphore>,
     /// What requests in flight may hold.
@@ -123,6 +128,11 @@ impl Intake {
             body: parts.body,
             arrivals: Arrivals::new(),
             counters: Arc::default(),
+            together: Together::new(
+                Arc::clone(&parts.log),
+                Arc::clone(&parts.enricher),
+                parts.limits.clone(),
+            ),
             log: parts.log,
             enricher: parts.enricher,
             clock: parts.clock,
@@ -161,6 +171,13 @@ impl Intake {
         arrived: Arrived,
         encoding: OtlpEncoding,
     ) -> Result<Taken, Refusal> {
+        let mut charged = false;
+        if encoding == OtlpEncoding::Protobuf && arrived.body.bytes.len() < SMALL_BYTES_MAX {
+            match self.small_traces(&arrived).await? {
+                Some(taken) => return Ok(taken),
+                None => charged = true,
+            }
+        }
         let Arrived { caller, body } = arrived;
         let length = body.bytes.len();
         let (ticket, prepared, digest) = loop {
@@ -193,6 +210,7 @@ impl Intake {
             digest: Some(digest),
             key: None,
             length,
+            charged,
         };
         self.commit(record, prepared, Some(ticket)).await
     }
@@ -236,6 +254,7 @@ impl Intake {
             digest: key.is_some().then_some(payload),
             key,
             length,
+            charged: false,
         };
         self.commit(record, prepared, ticket).await
     }
@@ -258,6 +277,7 @@ impl Intake {
             digest: None,
             key: None,
             length,
+            charged: false,
         };
         self.commit(record, prepared, None).await
     }
@@ -325,9 +345,10 @@ impl Intake {
         } = prepared;
         let mut at_us = self.clock.now_us();
         if !rows.is_empty() {
-            record
-                .caller
-                .charge_rows(accepted.saturating_add(rejected))?;
+            if !record.charged {
+                let rows = accepted.saturating_add(rejected);
+                record.caller.charge_rows(rows)?;
+            }
             let shown = self.arrivals.is_watched().then(|| rows.clone());
             let entry = Entry {
                 tenant: record.caller.tenant.clone(),
@@ -350,23 +371,34 @@ impl Intake {
         if let Some(ticket) = ticket {
             ticket.finish(answer.clone(), at_us);
         }
-        let counted = self.counters.route(record.route);
-        counters::add(&counted.requests, 1);
-        counters::add(&counted.rows, accepted);
-        counters::add(&counted.rejected, rejected);
-        counted.bytes.measured(record.length);
-        let tenant = self.counters.tenants.of(&record.caller.tenant);
-        counters::add(&tenant.requests, 1);
-        counters::add(&tenant.rows, accepted);
-        counters::add(&tenant.bytes, record.length);
-        self.counters
-            .last_arrival_us
-            .store(at_us, Ordering::Relaxed);
+        let rows = (accepted, rejected);
+        self.count(&record.caller, record.route, record.length, rows, at_us);
         Ok(Taken {
             answer,
             repeated: false,
             rows: accepted,
         })
+    }
+
+    fn count(
+        &self,
+        caller: &Caller,
+        route: Route,
+        length: usize,
+        (accepted, rejected): (usize, usize),
+        at_us: i64,
+    ) {
+        let counted = self.counters.route(route);
+        counters::add(&counted.requests, 1);
+        counters::add(&counted.rows, accepted);
+        counters::add(&counted.rejected, rejected);
+        counted.bytes.measured(length);
+        let tenant = self.counters.tenants.of(&caller.tenant);
+        counters::add(&tenant.requests, 1);
+        counters::add(&tenant.rows, accepted);
+        counters::add(&tenant.bytes, length);
+        let last = &self.counters.last_arrival_us;
+        last.store(at_us, Ordering::Relaxed);
     }
 
     fn folded(&self, route: Route, answer: Bytes) -> Taken {
@@ -386,33 +418,8 @@ struct Record {
     digest: Option<Name>,
     key: Option<String>,
     length: usize,
-}
-
-/// What a resend is known by: its tenant, its route, its bytes.
-fn digest(tenant: &TenantId, route: Route, body: &[u8]) -> Name {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&[route.code()]);
-    hasher.update(tenant.as_str().as_bytes());
-    hasher.update(&[0]);
-    hasher.update(body);
-    short(&hasher.finalize())
-}
-
-/// What a sender's key is known by: its tenant, its source, itself.
-fn scope(tenant: &TenantId, key: &str) -> Name {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(tenant.as_str().as_bytes());
-    hasher.update(&[0]);
-    hasher.update(key.as_bytes());
-    short(&hasher.finalize())
-}
-
-fn short(hash: &blake3::Hash) -> Name {
-    let mut name = Name::default();
-    for (to, from) in name.iter_mut().zip(hash.as_bytes()) {
-        *to = *from;
-    }
-    name
+    /// Its rows were charged already.
+    charged: bool,
 }
 
 fn key_reused() -> Refusal {
@@ -424,7 +431,7 @@ fn key_reused() -> Refusal {
 }
 
 /// How a failure to append is told to the sender.
-fn refused(error: AppendError) -> Refusal {
+pub(super) fn refused(error: AppendError) -> Refusal {
     let second = std::time::Duration::from_secs(1);
     match &error {
         AppendError::Full { retry_after } => Refusal::unavailable(

@@ -20,6 +20,7 @@ pub(crate) mod prepare;
 pub(crate) mod quota;
 pub(crate) mod resends;
 pub(crate) mod running;
+pub(crate) mod together;
 
 pub(crate) use node::Node;
 pub(crate) use running::{Addresses, App, StartError};

@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use weir_ingest::log::Route;
+use weir_model::TenantId;
 
 /// What a request is known by.
 pub(crate) type Name = [u8; 16];
@@ -179,6 +181,33 @@ impl Drop for Ticket {
             self.resends.lock().entries.remove(&self.name);
         }
     }
+}
+
+/// What a resend is known by: its tenant, its route, its bytes.
+pub(crate) fn digest(tenant: &TenantId, route: Route, body: &[u8]) -> Name {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[route.code()]);
+    hasher.update(tenant.as_str().as_bytes());
+    hasher.update(&[0]);
+    hasher.update(body);
+    short(&hasher.finalize())
+}
+
+/// What a sender's key is known by: its tenant, its source, itself.
+pub(crate) fn scope(tenant: &TenantId, key: &str) -> Name {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(tenant.as_str().as_bytes());
+    hasher.update(&[0]);
+    hasher.update(key.as_bytes());
+    short(&hasher.finalize())
+}
+
+fn short(hash: &blake3::Hash) -> Name {
+    let mut name = Name::default();
+    for (to, from) in name.iter_mut().zip(hash.as_bytes()) {
+        *to = *from;
+    }
+    name
 }
 
 #[cfg(test)]

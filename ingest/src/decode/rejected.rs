@@ -86,11 +86,24 @@ pub(super) fn common_columns(
     at: &Acceptance,
     rows: usize,
 ) -> Result<[(&'static str, ArrayRef); 2], DecodeError> {
-    let mut received = Numbers::new(1);
-    received.push(at.received_at_us);
+    common_columns_of(&[at], &[rows])
+}
+
+/// The same for several acceptances, each with so many rows.
+pub(super) fn common_columns_of(
+    all: &[&Acceptance],
+    counts: &[usize],
+) -> Result<[(&'static str, ArrayRef); 2], DecodeError> {
+    let rows = counts.iter().sum();
+    let mut tenants = Text::new(all.len(), 16);
+    let mut received = Numbers::new(all.len());
+    for at in all {
+        tenants.push(at.tenant.as_str().as_bytes());
+        received.push(at.received_at_us);
+    }
     Ok([
-        ("tenant_id", repeated_text(at.tenant.as_str(), rows)?),
-        ("received_at", received.repeat(&[rows], rows).finish_times()),
+        ("tenant_id", tenants.repeat(counts, rows).finish()?),
+        ("received_at", received.repeat(counts, rows).finish_times()),
     ])
 }
 

@@ -12,7 +12,7 @@ use weir_model::{Clock, Dataset, schema};
 use super::group::Group;
 use super::rows::Block;
 use super::shared::{Segment, Shared, State};
-use super::{AppendError, Committed, Entry, LogConfig};
+use super::{AppendError, Committed, LogConfig, Submission};
 use crate::wal::{
     BlockEncoder, BlockEntry, Bug, FrameHeader, Hold, KIND_COMMIT, ReplaceError,
     SEGMENT_HEADER_BYTES, Seal, WAL_DIR, WriteError, Writer, Written, join, segment_name, size64,
@@ -73,23 +73,24 @@ impl Core {
         &self.shared.config
     }
 
-    /// Makes a group durable in one frame, together with the seals that are due; answers each.
+    /// Makes a group durable in one frame, together with the seals that are due; answers each
+    /// submission.
     pub fn commit(
         &mut self,
-        entries: &[Entry],
+        group: &[Submission],
         now: Duration,
     ) -> Vec<Result<Committed, AppendError>> {
-        match self.commit_group(entries, now, false) {
-            Ok(committed) => entries.iter().map(|_| Ok(committed)).collect(),
+        match self.commit_group(group, now, false) {
+            Ok(committed) => group.iter().map(|_| Ok(committed)).collect(),
             // One that is too large must not take its neighbours with it.
-            Err(AppendError::TooLarge { .. } | AppendError::Rows { .. }) if entries.len() > 1 => {
-                let singly = entries.chunks(1);
+            Err(AppendError::TooLarge { .. } | AppendError::Rows { .. }) if group.len() > 1 => {
+                let singly = group.chunks(1);
                 singly
                     .map(|one| self.commit_group(one, now, false))
                     .collect()
             }
             Err(e) => {
-                let mut out: Vec<_> = entries.iter().skip(1).map(|_| Err(again(&e))).collect();
+                let mut out: Vec<_> = group.iter().skip(1).map(|_| Err(again(&e))).collect();
                 out.push(Err(e));
                 out
             }
@@ -128,18 +129,19 @@ impl Core {
 
     fn commit_group(
         &mut self,
-        entries: &[Entry],
+        submissions: &[Submission],
         now: Duration,
         seal_all: bool,
     ) -> Result<Committed, AppendError> {
+        let requests = submissions.iter().map(|s| s.entries.len()).sum();
         if *self.shared.broken.borrow() {
             return Err(AppendError::Broken);
         }
-        if self.full_until.is_some_and(|until| now < until) && !entries.is_empty() {
-            return Err(self.refuse(entries.len()));
+        if self.full_until.is_some_and(|until| now < until) && requests > 0 {
+            return Err(self.refuse(requests));
         }
         let started = Instant::now();
-        let group = self.encode(entries, now, seal_all)?;
+        let group = self.encode(submissions, now, seal_all)?;
         let encode_seconds = started.elapsed().as_secs_f64();
         let needed = size64(self.frame.len());
         let limit = self.config().frame_bytes_max;
@@ -150,8 +152,8 @@ impl Core {
                 bytes_max: limit,
             });
         }
-        if !entries.is_empty() && !self.has_budget(needed) {
-            return Err(self.refuse(entries.len()));
+        if requests > 0 && !self.has_budget(needed) {
+            return Err(self.refuse(requests));
         }
         if self.config().planted.has(Bug::ShowBeforeSeal) {
             self.show(&group.manifest.seals);
@@ -159,8 +161,7 @@ impl Core {
         let time_us = self.clock.now_us();
         let written = match self.write(&group, time_us) {
             Err(WriteError::Full)
-                if entries.is_empty()
-                    && self.shared.spare.release_reserve(&*self.shared.storage) =>
+                if requests == 0 && self.shared.spare.release_reserve(&*self.shared.storage) =>
             {
                 // Seals let sinks go on, which is what frees the disk.
                 self.write(&group, time_us)
@@ -169,7 +170,7 @@ impl Core {
         };
         let written = match written {
             Ok(written) => written,
-            Err(e) => return Err(self.fail(e, entries.len(), now)),
+            Err(e) => return Err(self.fail(e, requests, now)),
         };
         self.full_until = None;
         self.publish(&group, &written, now, encode_seconds);

@@ -50,6 +50,36 @@ pub struct Entry {
     pub rows: Vec<(Dataset, RecordBatch)>,
 }
 
+/// Rows of several requests that were decoded together: small requests cost more for the hundred
+/// columns of their own than for their rows.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// Which table's.
+    pub dataset: Dataset,
+    /// All rows, in the accepted schema, those of a request behind those of the one before.
+    pub rows: RecordBatch,
+    /// How many rows each request has.
+    pub counts: Vec<u32>,
+}
+
+/// What is appended at once, and is in one frame: a request, or several whose rows are joined.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The requests, with the rows that are theirs alone.
+    pub entries: Vec<Entry>,
+    /// The rows that they share a batch for.
+    pub joined: Option<Joined>,
+}
+
+impl From<Entry> for Submission {
+    fn from(entry: Entry) -> Self {
+        Self {
+            entries: vec![entry],
+            joined: None,
+        }
+    }
+}
+
 /// A request is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {

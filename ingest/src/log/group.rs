@@ -7,7 +7,7 @@ use arrow_schema::ArrowError;
 use weir_model::Dataset;
 
 use super::core::Core;
-use super::{AppendError, Entry};
+use super::{AppendError, Entry, Submission};
 use crate::wal::{
     BlockEntry, FRAME_ALIGN, FRAME_HEADER_BYTES, Manifest, RequestEntry, RowRange, Seal, gather,
     memory_bytes, pad, size32, size64,
@@ -53,16 +53,17 @@ impl Core {
     /// Lays the group out in `self.frame`.
     pub(crate) fn encode(
         &mut self,
-        entries: &[Entry],
+        submissions: &[Submission],
         now: Duration,
         seal_all: bool,
     ) -> Result<Group, AppendError> {
         self.frame.clear();
         self.frame.resize(FRAME_HEADER_BYTES, 0);
-        let mut requests: Vec<RequestEntry> = entries.iter().map(request_entry).collect();
+        let entries = submissions.iter().flat_map(|s| &s.entries);
+        let mut requests: Vec<RequestEntry> = entries.map(request_entry).collect();
         let mut parts = Vec::new();
         for dataset in Dataset::RECEIVED {
-            let part = collect(dataset, entries, &mut requests)
+            let part = collect(dataset, submissions, &mut requests)
                 .map_err(|source| AppendError::Rows { dataset, source })?;
             parts.extend(part);
         }
@@ -118,26 +119,37 @@ fn request_entry(entry: &Entry) -> RequestEntry {
 /// Puts the rows of one dataset together and notes in each request which are its own.
 fn collect(
     dataset: Dataset,
-    entries: &[Entry],
+    submissions: &[Submission],
     requests: &mut [RequestEntry],
 ) -> Result<Option<Part>, ArrowError> {
     let mut rows = Vec::new();
     let mut first = 0;
-    for (entry, request) in entries.iter().zip(requests) {
-        for (_, batch) in entry
-            .rows
-            .iter()
-            .filter(|(d, b)| *d == dataset && b.num_rows() > 0)
-        {
-            let count = size32(batch.num_rows());
-            request.ranges.push(RowRange {
-                dataset,
-                first,
-                rows: count,
-            });
-            first += count;
-            rows.push(batch.clone());
+    let mut range = |request: &mut RequestEntry, rows: u32| {
+        request.ranges.push(RowRange {
+            dataset,
+            first,
+            rows,
+        });
+        first += rows;
+    };
+    let mut requests = requests.iter_mut();
+    for submission in submissions {
+        let joined = submission.joined.as_ref();
+        let joined = joined.filter(|j| j.dataset == dataset && j.rows.num_rows() > 0);
+        let mut counts = joined.into_iter().flat_map(|j| &j.counts);
+        for (entry, request) in submission.entries.iter().zip(&mut requests) {
+            let own = entry.rows.iter().filter(|(d, _)| *d == dataset);
+            // With both, its own rows would have to stand between those of the others.
+            let own = own.filter(|(_, b)| b.num_rows() > 0 && joined.is_none());
+            for (_, batch) in own {
+                range(request, size32(batch.num_rows()));
+                rows.push(batch.clone());
+            }
+            if let Some(count) = counts.next().filter(|count| **count > 0) {
+                range(request, *count);
+            }
         }
+        rows.extend(joined.map(|j| j.rows.clone()));
     }
     if rows.is_empty() {
         return Ok(None);

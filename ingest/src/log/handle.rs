@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -17,6 +18,7 @@ use super::queue::{Order, Queue, Waiting};
 use super::shared::Shared;
 use super::{
     AppendError, Committed, Entry, LogConfig, LogStatus, OpenError, OpenReport, RecentRequest,
+    Submission,
 };
 use crate::wal::{Disk, Storage, memory_bytes};
 
@@ -101,7 +103,7 @@ impl Log {
         Ok((Arc::new(log), report))
     }
 
-    /// Makes a request durable; it shares a frame and an fsync with those that come meanwhile.
+    /// Makes a request durable, or several together; it shares a frame and an fsync with those that come meanwhile.
     /// With a full queue it waits for a place.
     ///
     /// # Errors
@@ -111,13 +113,17 @@ impl Log {
     /// # Cancel safety
     ///
     /// Dropping the future leaves it open whether the request is in the log.
-    pub async fn append(&self, entry: Entry) -> Result<Committed, AppendError> {
-        let bytes = check(&entry)?;
+    pub async fn append(
+        &self,
+        submission: impl Into<Submission>,
+    ) -> Result<Committed, AppendError> {
+        let submission = submission.into();
+        let bytes = check(&submission)?;
         let place = Arc::clone(&self.places).acquire_owned().await;
         let place = place.map_err(|_| AppendError::Closed)?;
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting {
-            entry,
+            submission,
             bytes,
             answer,
             _place: place,
@@ -238,24 +244,51 @@ impl Drop for Log {
 }
 
 /// Refuses what no frame could hold; gives what the rows take in memory.
-fn check(entry: &Entry) -> Result<usize, AppendError> {
+fn check(submission: &Submission) -> Result<usize, AppendError> {
+    let mut bytes: usize = 0;
+    if let Some(joined) = &submission.joined {
+        let counted = joined.counts.iter().map(|n| usize::try_from(*n));
+        let counted: usize = counted.map(|n| n.unwrap_or(usize::MAX)).sum();
+        let own = submission.entries.iter().flat_map(|e| &e.rows);
+        let each = joined.counts.len() == submission.entries.len();
+        if !each
+            || counted != joined.rows.num_rows()
+            || own.into_iter().any(|(d, _)| *d == joined.dataset)
+        {
+            return Err(refused(
+                joined.dataset,
+                "joined rows that are not its requests'",
+            ));
+        }
+        bytes = check_rows(joined.dataset, &joined.rows)?;
+    }
+    for entry in &submission.entries {
+        bytes = bytes.saturating_add(check_entry(entry)?);
+    }
+    Ok(bytes)
+}
+
+fn refused(dataset: Dataset, why: &str) -> AppendError {
+    AppendError::Rows {
+        dataset,
+        source: arrow_schema::ArrowError::SchemaError(why.to_owned()),
+    }
+}
+
+fn check_rows(dataset: Dataset, rows: &RecordBatch) -> Result<usize, AppendError> {
+    if rows.schema() != dataset.accepted_schema() {
+        return Err(refused(dataset, "not the accepted schema"));
+    }
+    if !Dataset::RECEIVED.contains(&dataset) {
+        return Err(refused(dataset, "not a received dataset"));
+    }
+    Ok(memory_bytes(rows))
+}
+
+fn check_entry(entry: &Entry) -> Result<usize, AppendError> {
     let mut bytes = entry.answer.len();
     for (dataset, rows) in &entry.rows {
-        if rows.schema() != dataset.accepted_schema() {
-            let source = arrow_schema::ArrowError::SchemaError("not the accepted schema".into());
-            return Err(AppendError::Rows {
-                dataset: *dataset,
-                source,
-            });
-        }
-        if !Dataset::RECEIVED.contains(dataset) {
-            let source = arrow_schema::ArrowError::SchemaError("not a received dataset".into());
-            return Err(AppendError::Rows {
-                dataset: *dataset,
-                source,
-            });
-        }
-        bytes = bytes.saturating_add(memory_bytes(rows));
+        bytes = bytes.saturating_add(check_rows(*dataset, rows)?);
     }
     let key_bytes = entry.idempotency_key.as_ref().map_or(0, String::len);
     if key_bytes > usize::from(u16::MAX) {
@@ -335,13 +368,13 @@ impl Writer {
         if group.is_empty() {
             return;
         }
-        let mut entries = Vec::with_capacity(group.len());
+        let mut submissions = Vec::with_capacity(group.len());
         let mut answers = Vec::with_capacity(group.len());
         for waiting in group {
-            entries.push(waiting.entry);
+            submissions.push(waiting.submission);
             answers.push((waiting.answer, waiting._place));
         }
-        let results = self.core.commit(&entries, now);
+        let results = self.core.commit(&submissions, now);
         for ((answer, _place), result) in answers.into_iter().zip(results) {
             // Nobody waits any more where the client went away; the rows are durable all the same.
             drop(answer.send(result));

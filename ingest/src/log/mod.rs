@@ -38,7 +38,7 @@ mod truncate;
 pub use config::LogConfig;
 #[doc(hidden)]
 pub use core::Core;
-pub use entry::{AppendError, Committed, Entry, Route};
+pub use entry::{AppendError, Committed, Entry, Joined, Route, Submission};
 pub use handle::Log;
 pub use report::{DatasetStatus, LogStatus, OpenError, OpenReport, RecentRequest};
 #[doc(hidden)]

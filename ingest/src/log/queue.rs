@@ -7,12 +7,12 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use weir_model::{Dataset, NodeId};
 
-use super::{AppendError, Committed, Entry};
+use super::{AppendError, Committed, Submission};
 
-/// A request that waits for its frame.
+/// What waits for its frame.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) entry: Entry,
+    pub(crate) submission: Submission,
     /// What its rows take in memory, for the size of groups.
     pub(crate) bytes: usize,
     pub(crate) answer: oneshot::Sender<Result<Committed, AppendError>>,
@@ -57,7 +57,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Adds a request; gives it back where the queue is closed.
+    /// Adds what waits; gives it back where the queue is closed.
     pub(crate) fn push(&self, waiting: Waiting) -> Result<(), Box<Waiting>> {
         let mut inner = self.inner.lock();
         if inner.closing {

@@ -17,7 +17,9 @@
 //!    cursors and seals.
 //! 8. One process holds the directory, by a lock; each run has a random incarnation.
 //!
-//! # Layout, version 1
+//! # Layout, version 2
+//!
+//! Version 1 differs in the messages of blocks alone, and those tell by themselves.
 //!
 //! All numbers are little-endian. `wal/` holds segments named by 16 hex digits and `.wal`, a
 //! `spare` one of zeros, the `reserve`, and `quarantine/` with copies of damaged segments.
@@ -44,7 +46,7 @@
 //! The checksum of a frame covers all of it but itself. A frame counts if its salt is its
 //! segment's, its number is above the one before and below the next segment's base, and its
 //! checksum holds; so stale blocks of a recycled file never count. Numbers have no gap: one that
-//! is missing was lost. A block is described in `block.rs`. Files of a released layout are read
+//! is missing was lost. A block is described in `block/`. Files of a released layout are read
 //! for ever; `testdata/wal/` keeps one of each.
 
 mod block;

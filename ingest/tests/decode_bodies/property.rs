@@ -11,7 +11,11 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
-use weir_ingest::decode::{Limits, ocsf, proxy_audit};
+use weir_ingest::decode::otlp::{
+    OtlpEncoding, TraceBody, count_spans, decode_together, decode_traces,
+};
+use weir_ingest::decode::{Acceptance, Limits, ocsf, proxy_audit};
+use weir_model::TenantId;
 
 use super::oracle::{expected, shown};
 use super::rows::spans;
@@ -223,12 +227,59 @@ fn check_against_prost(body: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+fn check_together(requests: &[(ExportTraceServiceRequest, u8)]) -> Result<(), TestCaseError> {
+    let limits = Limits::default();
+    let sent: Vec<(Vec<u8>, Acceptance)> = requests
+        .iter()
+        .map(|(request, who)| {
+            let mut at = at();
+            at.tenant = TenantId::new(&format!("tenant-{who}")).unwrap();
+            at.received_at_us += i64::from(*who);
+            (request.encode_to_vec(), at)
+        })
+        .collect();
+    let alone = sent
+        .iter()
+        .map(|(bytes, at)| decode_traces(bytes, OtlpEncoding::Protobuf, at, &limits));
+    let alone: Vec<_> = alone.collect::<Result<_, _>>().unwrap();
+    let bodies: Vec<TraceBody<'_>> = sent
+        .iter()
+        .map(|(bytes, at)| TraceBody { bytes, at })
+        .collect();
+    let together = decode_together(&bodies, &limits);
+    if alone.iter().any(|decoded| decoded.rejected_count > 0) {
+        prop_assert!(together.is_none());
+        return Ok(());
+    }
+    let together = together.unwrap();
+    let counts: Vec<usize> = alone
+        .iter()
+        .map(|decoded| decoded.rows.num_rows())
+        .collect();
+    prop_assert_eq!(&together.counts, &counts);
+    let mut from = 0;
+    for (decoded, (bytes, _)) in alone.iter().zip(&sent) {
+        let count = decoded.rows.num_rows();
+        prop_assert_eq!(count_spans(bytes), Some(count));
+        prop_assert_eq!(&together.rows.slice(from, count), &decoded.rows);
+        from += count;
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
     fn every_request_becomes_the_rows_that_prost_reads(request in request(false)) {
         check_against_prost(&request.encode_to_vec())?;
+    }
+
+    #[test]
+    fn requests_together_are_the_rows_of_each_alone(
+        requests in vec((request(false), 0..3_u8), 1..5),
+    ) {
+        check_together(&requests)?;
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
-use weir_ingest::log::{AppendError, Core, LogConfig, OpenReport, Shared};
+use weir_ingest::log::{AppendError, Core, Joined, LogConfig, OpenReport, Shared, Submission};
 use weir_ingest::wal::Planted;
 use weir_model::clock::FixedClock;
 use weir_model::{Dataset, SourceError};
@@ -19,7 +19,7 @@ use crate::rows::{entry, numbers, rows};
 
 const SINK: &str = "lake";
 const DATASETS: [Dataset; 2] = [Dataset::RejectedEvents, Dataset::OcsfEvents];
-const SEGMENT_BYTES: u64 = 8192;
+const SEGMENT_BYTES: u64 = 4096;
 const CAPACITY: usize = 512 * 1024;
 
 /// What was promised about a row.
@@ -174,9 +174,35 @@ impl World {
         Ok(())
     }
 
+    /// Requests whose rows are in one batch.
+    fn joined(&mut self) -> (Submission, Vec<i64>) {
+        let dataset = DATASETS[usize::from(self.dice.one_in(2))];
+        let counts: Vec<u32> = (0..=self.dice.below(3))
+            .map(|_| u32::try_from(self.dice.below(3)).unwrap() + 1)
+            .collect();
+        let to = self.next_number + counts.iter().map(|n| i64::from(*n)).sum::<i64>();
+        let mine: Vec<i64> = (self.next_number..to).collect();
+        self.next_number = to;
+        let joined = Joined {
+            dataset,
+            rows: rows(dataset, &mine),
+            counts: counts.clone(),
+        };
+        let submission = Submission {
+            entries: counts.iter().map(|_| entry(Vec::new())).collect(),
+            joined: Some(joined),
+        };
+        (submission, mine)
+    }
+
     fn commit(&mut self, core: &mut Core) {
         let mut entries = Vec::new();
         let mut held = Vec::new();
+        if self.dice.one_in(4) {
+            let (submission, mine) = self.joined();
+            entries.push(submission);
+            held.push(mine);
+        }
         for _ in 0..=self.dice.below(3) {
             let mut parts = Vec::new();
             let mut mine = Vec::new();
@@ -189,7 +215,7 @@ impl World {
                     mine.extend(these);
                 }
             }
-            entries.push(entry(parts));
+            entries.push(entry(parts).into());
             held.push(mine);
         }
         let answers = core.commit(&entries, self.now);

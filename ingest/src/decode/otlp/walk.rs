@@ -1,16 +1,17 @@
 //! The walk over an export request, from its bytes into columns.
 
-use super::Decoded;
 use super::columns::SpanColumns;
 use super::parents::{Resources, Scopes, read_scope};
 use super::rejects::{Flaw, Rejects, SpanParts};
 use super::span::{ResourceFields, SpanFields};
+use super::{Decoded, DecodedTogether, TraceBody};
 use crate::decode::attributes::ContentError;
 use crate::decode::columns::assemble;
-use crate::decode::rejected::common_columns;
+use crate::decode::rejected::common_columns_of;
 use crate::decode::wire::Reader;
 use crate::decode::{Acceptance, DecodeError, Limits};
 
+use arrow_array::RecordBatch;
 use weir_model::Dataset;
 use xxhash_rust::xxh3::xxh3_128_with_secret;
 
@@ -23,6 +24,8 @@ const SECRET_BYTES: usize = 192;
 /// The walk over one request.
 struct Walk<'w> {
     at: &'w Acceptance,
+    /// Where the rows of the present request begin.
+    first_row: usize,
     limits: &'w Limits,
     spans: SpanColumns,
     resources: Resources,
@@ -46,22 +49,61 @@ struct Context<'c> {
 
 /// Decodes an `ExportTraceServiceRequest`.
 pub(super) fn walk(body: &[u8], at: &Acceptance, limits: &Limits) -> Result<Decoded, DecodeError> {
-    let rows = (body.len() / ROW_BYTES_GUESS + 1).min(limits.rows_max);
-    let offsets_max = usize::try_from(i32::MAX / 2).unwrap_or(0);
-    let mut walk = Walk {
-        at,
-        limits,
-        spans: SpanColumns::new(rows),
-        resources: Resources::new(),
-        scopes: Scopes::new(),
-        rejects: Rejects::new(),
-        repeated_bytes: 0,
-        bytes_max: limits.decoded_bytes_max.min(offsets_max),
-        parents: (0, 0),
-    };
+    let mut walk = Walk::new(body.len(), at, limits);
     walk.request(body)
         .map_err(|stop| stop.error(body, limits))?;
-    walk.finish()
+    let rows = walk.spans.rows();
+    let rejected_count = walk.rejects.total();
+    let rejects = std::mem::replace(&mut walk.rejects, Rejects::new());
+    let (rejected, reason) = rejects.finish(at)?;
+    Ok(Decoded {
+        rows: walk.finish(&[at], &[rows])?,
+        rejected,
+        rejected_count,
+        reason,
+    })
+}
+
+/// Decodes several requests into one batch; see [`super::decode_together`].
+pub(super) fn walk_together(bodies: &[TraceBody<'_>], limits: &Limits) -> Option<DecodedTogether> {
+    let bytes = bodies.iter().map(|b| b.bytes.len()).sum();
+    let mut walk = Walk::new(bytes, bodies.first()?.at, limits);
+    let mut counts = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        walk.at = body.at;
+        walk.first_row = walk.spans.rows();
+        walk.parents = (0, 0);
+        walk.request(body.bytes).ok()?;
+        if walk.rejects.total() > 0 {
+            return None;
+        }
+        counts.push(walk.spans.rows() - walk.first_row);
+    }
+    let all: Vec<&Acceptance> = bodies.iter().map(|b| b.at).collect();
+    let rows = walk.finish(&all, &counts).ok()?;
+    Some(DecodedTogether { rows, counts })
+}
+
+/// How many spans a request has, whatever is in them; `None` where that cannot be told.
+pub(super) fn count_spans(body: &[u8]) -> Option<usize> {
+    let mut count = 0;
+    let mut request = Reader::new(body);
+    while let Some(field) = request.next().ok()? {
+        if field.number != 1 {
+            continue;
+        }
+        let mut resource = Reader::new(field.bytes().ok()?);
+        while let Some(field) = resource.next().ok()? {
+            if field.number != 2 {
+                continue;
+            }
+            let mut scope = Reader::new(field.bytes().ok()?);
+            while let Some(field) = scope.next().ok()? {
+                count += usize::from(field.number == 2);
+            }
+        }
+    }
+    Some(count)
 }
 
 /// Why the walk ended early.
@@ -99,7 +141,24 @@ impl Stop {
     }
 }
 
-impl Walk<'_> {
+impl<'w> Walk<'w> {
+    fn new(body_bytes: usize, at: &'w Acceptance, limits: &'w Limits) -> Self {
+        let rows = (body_bytes / ROW_BYTES_GUESS + 1).min(limits.rows_max);
+        let offsets_max = usize::try_from(i32::MAX / 2).unwrap_or(0);
+        Self {
+            at,
+            first_row: 0,
+            limits,
+            spans: SpanColumns::new(rows),
+            resources: Resources::new(),
+            scopes: Scopes::new(),
+            rejects: Rejects::new(),
+            repeated_bytes: 0,
+            bytes_max: limits.decoded_bytes_max.min(offsets_max),
+            parents: (0, 0),
+        }
+    }
+
     fn request(&mut self, body: &[u8]) -> Result<(), Stop> {
         let mut reader = Reader::new(body);
         while let Some(field) = reader.next()? {
@@ -169,7 +228,7 @@ impl Walk<'_> {
         fields: &SpanFields<'_>,
         context: &Context<'_>,
     ) -> Result<(), Stop> {
-        let index = self.spans.rows() + self.rejects.total();
+        let index = self.spans.rows() - self.first_row + self.rejects.total();
         if index >= self.limits.rows_max {
             return Err(Stop::TooManyRows);
         }
@@ -196,21 +255,15 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Decoded, DecodeError> {
+    /// The rows, of which each acceptance has so many.
+    fn finish(self, all: &[&Acceptance], counts: &[usize]) -> Result<RecordBatch, DecodeError> {
         let rows = self.spans.rows();
         let mut columns = Vec::with_capacity(48);
         self.spans.finish(&mut columns)?;
         self.resources.finish(rows, &mut columns)?;
         self.scopes.finish(rows, &mut columns)?;
-        columns.extend(common_columns(self.at, rows)?);
-        let rejected_count = self.rejects.total();
-        let (rejected, reason) = self.rejects.finish(self.at)?;
-        Ok(Decoded {
-            rows: assemble(Dataset::Spans, rows, columns)?,
-            rejected,
-            rejected_count,
-            reason,
-        })
+        columns.extend(common_columns_of(all, counts)?);
+        assemble(Dataset::Spans, rows, columns)
     }
 }
 
