@@ -1,9 +1,13 @@
-//! Rows into Parquet files: one for each partition that the rows touch, sorted by time.
+//! Rows into Parquet files: one for each partition that the rows touch, in order of time by the
+//! quarter of an hour.
 //!
-//! Nearly always all rows of an append belong to one partition and come nearly in the order of
-//! their times. So rows are looked at by three of their columns only (day, tenant, time), an order
-//! is computed, and the wide columns are copied once, piece by piece, on their way into the
-//! encoder; where the rows are in order already, they are not copied at all.
+//! Nearly always all rows of an append belong to one partition and to one or two quarters. So rows
+//! are looked at by three of their columns only (day, tenant, time), an order is computed, and the
+//! wide columns are copied once, piece by piece, on their way into the encoder; where the rows are in
+//! order already, they are not copied at all. An exact order would copy them nearly always, a row at
+//! a time from all over memory, which took half of the whole encoding; and a file holds ten seconds
+//! of arrivals, whose least and greatest time are in the table's log. Late rows stand together in
+//! front, so that pages tell them apart.
 //!
 //! How columns are written follows measurements on span tables (bytes a row and rows a second):
 //! zstd 1; dictionaries except for random ids, times and whole documents; delta-packed integers;
@@ -35,6 +39,8 @@ const ROW_GROUP_ROWS_MAX: usize = 262_144;
 const PAGE_ROWS_MAX: usize = 8_192;
 /// Bytes of a page before compression.
 const PAGE_BYTES_MAX: usize = 256 * 1024;
+/// Within so much time rows keep the order in which they came: a quarter of an hour.
+const KEPT_ORDER_US: i64 = 15 * 60 * 1_000_000;
 /// Rows that are copied at once when they have to be put in order.
 const PIECE_ROWS: usize = 8_192;
 
@@ -103,7 +109,7 @@ pub fn encode(
     let projected: Vec<RecordBatch> = projected
         .collect::<Result<_, _>>()
         .map_err(|e| fault(e.to_string()))?;
-    let properties = properties(dataset, &schema, partition).map_err(|e| fault(e.to_string()))?;
+    let properties = properties(&schema, partition).map_err(|e| fault(e.to_string()))?;
     let mut files = Vec::new();
     for (key, mut rows) in group(dataset, pieces, partition)? {
         let mut encoder = Encoder::new(dataset, &schema, &properties)?;
@@ -143,7 +149,8 @@ struct Key {
 struct Place {
     /// The place of its tenant among those of the file; 0 where a file has one tenant.
     tenant: u32,
-    time: i64,
+    /// Its quarter of an hour.
+    quarter: i64,
     piece: u32,
     row: u32,
 }
@@ -223,10 +230,10 @@ fn group(
                     (slot, tenant)
                 }
             };
-            let time = if guides.times.is_null(row) {
+            let quarter = if guides.times.is_null(row) {
                 i64::MIN
             } else {
-                guides.times.value(row)
+                guides.times.value(row).div_euclid(KEPT_ORDER_US)
             };
             let (Ok(piece), Ok(row)) = (u32::try_from(p), u32::try_from(row)) else {
                 return Err(fault("more than 2^32 rows"));
@@ -234,7 +241,7 @@ fn group(
             if let Some((_, rows)) = found.get_mut(slot) {
                 rows.places.push(Place {
                     tenant,
-                    time,
+                    quarter,
                     piece,
                     row,
                 });
@@ -347,7 +354,6 @@ fn fault(dataset: Dataset, error: &dyn std::error::Error) -> LakeError {
 }
 
 fn properties(
-    dataset: Dataset,
     schema: &Schema,
     partition: Partition,
 ) -> Result<WriterProperties, parquet::errors::ParquetError> {
@@ -390,10 +396,8 @@ fn properties(
         }
         order.insert(name, i);
     }
-    let by = match partition {
-        Partition::DateAndTenant => vec![dataset.time_column()],
-        Partition::Date => vec!["tenant_id", dataset.time_column()],
-    };
+    // Exact order is claimed of tenants alone.
+    let by = (partition == Partition::Date).then_some("tenant_id");
     let sorted = by.into_iter().filter_map(|name| {
         Some(SortingColumn {
             column_idx: i32::try_from(*order.get(name)?).ok()?,
@@ -401,7 +405,9 @@ fn properties(
             nulls_first: true,
         })
     });
-    Ok(builder.set_sorting_columns(Some(sorted.collect())).build())
+    let sorted: Vec<SortingColumn> = sorted.collect();
+    let sorted = (!sorted.is_empty()).then_some(sorted);
+    Ok(builder.set_sorting_columns(sorted).build())
 }
 
 #[cfg(test)]
