@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::drain::WholeRun;
 use super::load::Measured;
 
 /// The figures of one run.
@@ -20,6 +21,8 @@ pub(super) struct Figures {
     requests: u64,
     refused: u64,
     unhinted: u64,
+    /// How long the lake went on after the load.
+    behind: Option<Duration>,
 }
 
 impl Figures {
@@ -28,11 +31,15 @@ impl Figures {
         clippy::cast_precision_loss,
         reason = "figures for people, of a few digits"
     )]
-    pub(super) fn of(measured: &Measured) -> Self {
+    ///
+    /// With the lake on, the processor's time is that of the whole run up to its last row.
+    pub(super) fn of(measured: &Measured, whole: Option<WholeRun>) -> Self {
         let seconds = measured.elapsed.as_secs_f64();
         let spans = measured.spans as f64;
         let usage = measured.usage.as_ref();
-        let cpu = usage.filter(|_| measured.spans > 0);
+        let window = usage.map(|u| (u.cpu, measured.spans));
+        let cpu = whole.map(|w| (w.cpu, w.spans)).or(window);
+        let cpu = cpu.filter(|(_, spans)| *spans > 0);
         Self {
             spans: measured.spans,
             spans_per_second: spans / seconds,
@@ -40,11 +47,12 @@ impl Figures {
             p50_ms: quantile(&measured.waits, 500),
             p99_ms: quantile(&measured.waits, 990),
             p999_ms: quantile(&measured.waits, 999),
-            cpu_seconds_per_million: cpu.map(|u| u.cpu.as_secs_f64() * 1e6 / spans),
+            cpu_seconds_per_million: cpu.map(|(cpu, spans)| cpu.as_secs_f64() * 1e6 / spans as f64),
             peak_mib: usage.map(|u| u.peak_bytes as f64 / f64::from(1 << 20)),
             requests: u64::try_from(measured.waits.len()).unwrap_or(u64::MAX),
             refused: measured.refused,
             unhinted: measured.unhinted,
+            behind: whole.map(|w| w.behind),
         }
     }
 
@@ -62,7 +70,7 @@ impl Figures {
              rate                {:.0} spans/s, {:.1} MB/s\n\
              answered after      p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms\n\
              server CPU          {}\n\
-             server peak memory  {}",
+             server peak memory  {}{}",
             self.spans,
             self.requests,
             self.refused,
@@ -77,6 +85,10 @@ impl Figures {
                 "CPU-seconds per million spans"
             ),
             of_server(self.peak_mib, "MiB"),
+            self.behind.map_or_else(String::new, |behind| format!(
+                "\nlake                had all rows {:.1} s after the load; its work is in the CPU",
+                behind.as_secs_f64()
+            )),
         )
     }
 
@@ -94,6 +106,7 @@ impl Figures {
             "p999_ms": self.p999_ms,
             "cpu_seconds_per_million": self.cpu_seconds_per_million,
             "peak_mib": self.peak_mib,
+            "lake_behind_seconds": self.behind.map(|b| b.as_secs_f64()),
         })
     }
 }

@@ -11,6 +11,7 @@
 //! since a server may fold what is sent twice. The load is closed (each connection sends when it was
 //! answered) or, with `--rate`, open: then latency counts from when a body was due.
 
+mod drain;
 mod figures;
 mod load;
 mod server;
@@ -122,13 +123,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         Duration::from_secs(args.seconds.into()),
         server.as_ref(),
     );
+    let drain = server.as_ref().filter(|_| args.lake == Lake::On);
+    let before = drain.map(Server::usage).transpose()?;
     let measured = Box::pin(measured).await;
+    let whole = match (drain, before, &measured) {
+        (Some(server), Some(before), Ok(_)) => Some(drain::drained(server, before).await),
+        _ => None,
+    };
     // The server is stopped before any error is told, so that none is left behind.
     let stopped = match server {
         Some(server) => server.stop().await,
         None => Ok(()),
     };
-    let figures = Figures::of(&measured?);
+    let figures = Figures::of(&measured?, whole.transpose()?);
     stopped?;
     out::line(&if args.json {
         figures.json().to_string()

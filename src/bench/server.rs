@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Its line when it is ready.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct Ready {
+    pub(super) http: std::net::SocketAddr,
     pub(super) otlp_http: std::net::SocketAddr,
     pub(super) otlp_grpc: std::net::SocketAddr,
 }
