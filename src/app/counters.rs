@@ -18,6 +18,7 @@ use weir_ingest::log::Route;
 use weir_model::TenantId;
 
 use crate::app::histogram::{BYTES, Histogram, SECONDS};
+use crate::http::conn::cuts::Cuts;
 use crate::http::contract;
 use crate::http::refusal::Refusal;
 
@@ -153,6 +154,8 @@ pub(crate) struct Counters {
     pub(crate) last_arrival_us: AtomicI64,
     /// Connections open.
     pub(crate) connections: Arc<AtomicU64>,
+    /// Connections that the server ended, by why.
+    pub(crate) cuts: Arc<Cuts>,
 }
 
 /// The routes, with the names that metrics use.

@@ -1,7 +1,6 @@
 //! The parts of a node, opened in their order; also what offline commands need of them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use tokio::sync::Semaphore;
 use weir_ingest::decode::Limits;
@@ -12,6 +11,7 @@ use weir_model::{Clock, Dataset};
 use weir_queries::EngineConfig;
 use weir_sinks::DeadLetters;
 
+use crate::app::counters::Counters;
 use crate::app::layouts;
 use crate::app::running::StartError;
 use crate::config::Config;
@@ -248,14 +248,15 @@ pub(crate) fn connection_limits(config: &Config) -> conn::Limits {
     }
 }
 
-/// What all connections together may do; `open` counts them.
-pub(crate) fn rules(config: &Config, open: &Arc<AtomicU64>) -> Rules {
+/// What all connections together may do; `counters` counts them.
+pub(crate) fn rules(config: &Config, counters: &Counters) -> Rules {
     let set = &config.limits;
     let connections = size(set.connections).min(Semaphore::MAX_PERMITS);
     Rules {
         connections: Arc::new(Semaphore::new(connections)),
         peers: Peers::new(size(set.connections_per_peer)),
-        open: Arc::clone(open),
+        open: Arc::clone(&counters.connections),
+        cuts: Arc::clone(&counters.cuts),
         drain: set.drain_timeout,
     }
 }

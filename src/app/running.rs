@@ -328,7 +328,7 @@ impl Sockets {
         certificates: Option<&Arc<Certificates>>,
         tasks: &mut JoinSet<()>,
     ) {
-        let rules = parts::rules(config, &node.intake.counters.connections);
+        let rules = parts::rules(config, &node.intake.counters);
         let mistaken = Arc::default();
         let listeners = [
             ("http", self.http, routes::api(node)),
@@ -341,6 +341,7 @@ impl Sockets {
                 limits: parts::connection_limits(config),
                 tls: certificates.cloned(),
                 mistaken: Arc::clone(&mistaken),
+                cuts: Arc::clone(&node.intake.counters.cuts),
             };
             let listener = Listener { name, socket, host };
             let (rules, node) = (rules.clone(), Arc::clone(node));

@@ -83,6 +83,10 @@ families! {
     LAST_ARRIVAL = Gauge "weir_last_arrival_timestamp_seconds" [],
         "When a request was last accepted; the start of the process where none was";
     CONNECTIONS = Gauge "weir_connections" [], "Connections open";
+    CONNECTIONS_CUT = Counter "weir_connections_cut_total" ["by"],
+        "Connections that the server ended, by the timer or cap that did it";
+    QUOTA_REFUSALS = Counter "weir_quota_refusals_total" ["quota"],
+        "Requests and questions refused as a quota of their tenant or key was used up";
     IN_FLIGHT = Gauge "weir_in_flight_bytes" [], "Bytes that requests in flight hold";
     IN_FLIGHT_LIMIT = Gauge "weir_in_flight_limit_bytes" [], "Bytes that they may hold";
     RESENDS = Gauge "weir_resends_remembered" ["kind"],

@@ -119,6 +119,12 @@ fn door(text: &mut Text, node: &Node) {
     text.one(families::UNSTORED, float(read(&counters.unstored)));
     text.one(families::LAST_ARRIVAL, last_arrival(node));
     text.one(families::CONNECTIONS, float(read(&counters.connections)));
+    let cuts = counters.cuts.read();
+    let cuts = cuts.map(|(cut, count)| ([cut.word().to_owned()], float(count)));
+    text.many(families::CONNECTIONS_CUT, cuts);
+    let refused = node.access.meters().refused();
+    let refused = refused.map(|(quota, count)| ([quota.to_owned()], float(count)));
+    text.many(families::QUOTA_REFUSALS, refused);
     let budget = &node.intake.budget;
     text.one(families::IN_FLIGHT, float_of(budget.used()));
     text.one(families::IN_FLIGHT_LIMIT, float_of(budget.limit()));

@@ -9,4 +9,5 @@ mod limits;
 mod secured;
 mod seed_product;
 mod transport;
+mod unread;
 mod walls;
