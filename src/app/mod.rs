@@ -18,6 +18,7 @@ pub(crate) mod node;
 pub(crate) mod parts;
 pub(crate) mod prepare;
 pub(crate) mod quota;
+pub(crate) mod reach;
 pub(crate) mod resends;
 pub(crate) mod running;
 

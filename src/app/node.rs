@@ -16,6 +16,7 @@ use crate::app::access::Access;
 use crate::app::account::Base;
 use crate::app::histogram::Histogram;
 use crate::app::intake::Intake;
+use crate::app::reach::Reached;
 use crate::app::running::Addresses;
 use crate::http::refusal::Refusal;
 use crate::telemetry::Telemetry;
@@ -51,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) data_dir: PathBuf,
     /// How long a request may take.
     pub(crate) request_timeout: Duration,
+    /// Whether the lake has answered since the start.
+    pub(crate) lake_reached: Reached,
     /// Where the tables are, without credentials.
     pub(crate) lake_shown: String,
     /// `https` where connections are encrypted, else `http`.

@@ -5,6 +5,7 @@ mod api;
 mod contract;
 mod edge;
 mod http2;
+mod lake;
 mod limits;
 mod secured;
 mod seed_product;
