@@ -10,6 +10,7 @@ pub(crate) mod access;
 pub(crate) mod account;
 pub(crate) mod arrivals;
 pub(crate) mod counters;
+pub(crate) mod duplicates;
 pub(crate) mod histogram;
 pub(crate) mod intake;
 pub(crate) mod layouts;

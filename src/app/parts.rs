@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use weir_ingest::admission::Budget;
 use weir_ingest::decode::Limits;
 use weir_ingest::log::{Log, LogConfig, OpenReport};
 use weir_lake::{Lake, LakeConfig, Partition};
@@ -31,6 +32,8 @@ pub(crate) struct Stores {
     pub(crate) dead: Arc<DeadLetters>,
     /// Whether the lake answers.
     pub(crate) reached: Reached,
+    /// What rows on their way may hold in memory.
+    pub(crate) budget: Budget,
 }
 
 impl Stores {
@@ -55,7 +58,8 @@ impl Stores {
                 false
             }
         };
-        let (settings, own_clock) = (log_config(config), Arc::clone(clock));
+        let budget = budget(config);
+        let (settings, own_clock) = (log_config(config, &budget), Arc::clone(clock));
         let opened = tokio::task::spawn_blocking(move || Log::open(&dir, settings, own_clock));
         let opened = opened.await.map_err(|_| StartError::Worker)?;
         let (log, report) =
@@ -74,6 +78,7 @@ impl Stores {
             lake,
             dead: Arc::new(dead),
             reached: Reached::new(reached),
+            budget,
         })
     }
 
@@ -162,7 +167,14 @@ pub(crate) fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-fn log_config(config: &Config) -> LogConfig {
+/// The one budget that requests, recent rows and what is written to the lake draw from.
+fn budget(config: &Config) -> Budget {
+    let body = body_limits(config);
+    let largest = body.coded_bytes_max.saturating_add(body.plain_bytes_max);
+    Budget::with_floor(size(config.limits.in_flight), largest)
+}
+
+fn log_config(config: &Config, budget: &Budget) -> LogConfig {
     let wal = &config.wal;
     LogConfig {
         segment_bytes: wal.segment_size,
@@ -174,6 +186,7 @@ fn log_config(config: &Config) -> LogConfig {
         batch_age: wal.batch_age,
         retain: wal.retain,
         recent_bytes_max: size(wal.recent_memory),
+        recent_budget: Some(budget.clone()),
         ..LogConfig::default()
     }
 }

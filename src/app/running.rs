@@ -369,6 +369,7 @@ fn build(
         lake,
         dead,
         reached,
+        budget,
     } = stores;
     let state = |what: &'static str| {
         move |error: Box<dyn std::error::Error + Send + Sync>| StartError::State {
@@ -386,14 +387,14 @@ fn build(
         clock,
         limits: parts::decode_limits(config),
         body: parts::body_limits(config),
-        in_flight_bytes: parts::size(config.limits.in_flight),
+        budget: budget.clone(),
     });
     let sink = LakeSink::new(Arc::clone(&lake))
         .with_flush_interval(config.lake.flush_interval)
         .with_flush_rows(parts::size(config.lake.flush_rows));
     let base = Base::take(&log, &dead).map_err(|e| state("dead letters")(e.into()))?;
     let telemetry = telemetry::start();
-    let sink = Metered::new(Arc::new(sink), telemetry.clone());
+    let sink = Metered::new(Arc::new(sink), telemetry.clone(), budget);
     let commits = sink.commits();
     let delivery = Delivery::start(
         Arc::new(sink),

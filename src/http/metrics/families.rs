@@ -93,6 +93,10 @@ families! {
         "Requests whose resend is recognised, by their bytes or by the sender's idempotency key";
     RESEND_WINDOW = Gauge "weir_resend_window_seconds" ["kind"],
         "How far back all resends are recognised: less than 600 or 86400 where the table is full";
+    DUPLICATES = Counter "weir_suspected_duplicate_rows_total" [],
+        "Spans stored whose tenant, ids and content were accepted before, by a late or re-batched retry; spans_distinct leaves them out";
+    DUPLICATE_WINDOW = Gauge "weir_suspected_duplicate_window_seconds" [],
+        "How far back such spans are recognised: since the start, or as many as half a million places hold";
     QUERIES = Counter "weir_queries_total" [], "Queries answered";
     QUERIES_FAILED = Counter "weir_queries_failed_total" [], "Queries refused or failed";
     ACCEPTED = Counter "weir_accepted_rows_total" ["dataset"],

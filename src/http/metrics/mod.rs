@@ -138,6 +138,9 @@ fn door(text: &mut Text, node: &Node) {
     let back =
         windows.map(|(name, (_, back_s))| (kind(name), float(u64::try_from(back_s).unwrap_or(0))));
     text.many(families::RESEND_WINDOW, back);
+    let (seen, now_s) = (&counters.duplicates, counters.began.seconds());
+    text.one(families::DUPLICATES, float(seen.found()));
+    text.one(families::DUPLICATE_WINDOW, float(seen.window_s(now_s)));
     text.one(families::QUERIES, float(read(&counters.queries)));
     text.one(
         families::QUERIES_FAILED,
