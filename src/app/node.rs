@@ -19,6 +19,7 @@ use crate::app::intake::Intake;
 use crate::app::reach::Reached;
 use crate::app::running::Addresses;
 use crate::http::refusal::Refusal;
+use crate::http::tls::Certificates;
 use crate::telemetry::Telemetry;
 
 /// The node as requests see it.
@@ -56,6 +57,8 @@ pub(crate) struct Node {
     pub(crate) lake_reached: Reached,
     /// Where the tables are, without credentials.
     pub(crate) lake_shown: String,
+    /// What connections are encrypted with, where they are.
+    pub(crate) certificates: Option<Arc<Certificates>>,
     /// `https` where connections are encrypted, else `http`.
     pub(crate) scheme: &'static str,
     /// Where the node listens.

@@ -241,7 +241,9 @@ impl App {
             return Err(StartError::NoKeys { address });
         }
         let sockets = Sockets::bind(&config.listen).await?;
-        let node = Arc::new(build(config, clock, stores, (access, sockets.addresses))?);
+        let mut node = build(config, clock, stores, (access, sockets.addresses))?;
+        node.certificates.clone_from(&certificates);
+        let node = Arc::new(node);
         let mut tasks = JoinSet::new();
         sockets.serve(config, &node, certificates.as_ref(), &mut tasks);
         access::keep(&node, &mut tasks);
@@ -420,6 +422,7 @@ fn build(
         show_tenants: config.metrics.tenants,
         data_dir: config.data_dir.clone(),
         request_timeout: config.limits.request_timeout,
+        certificates: None,
         scheme: if config.tls.is_on() { "https" } else { "http" },
         addresses,
         stop: watch::Sender::new(false),

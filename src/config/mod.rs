@@ -317,7 +317,7 @@ impl Default for Limits {
         Self {
             body_compressed: 16 << 20,
             body_decompressed: 64 << 20,
-            in_flight: 256 << 20,
+            in_flight: 192 << 20,
             zstd_window: 8 << 20,
             connections: 10_000,
             connections_per_peer: 256,
@@ -355,7 +355,7 @@ impl Default for Wal {
             batch_size: 32 << 20,
             batch_age: Duration::from_secs(1),
             retain: Duration::from_mins(10),
-            recent_memory: 128 << 20,
+            recent_memory: 96 << 20,
         }
     }
 }

@@ -55,6 +55,7 @@ const EVENTS: &[Listed] = &[
     ("sink.batch.refused", "A sink refuses a batch for good; its rows are offered in smaller pieces."),
     ("sink.rows.set_aside", "A sink refuses these rows for good; they are kept as dead letters."),
     ("tls.absent", "SIGHUP came, and there is no certificate to read again."),
+    ("tls.certificate.ends", "The certificate ends within 30 days, or has ended (`days` below zero): put a new one in its place. Logged once a day."),
     ("tls.reload.failed", "A changed certificate or key cannot be used; the one from before stays."),
     ("tls.reloaded", "A changed certificate is in use for new connections."),
     ("traces.export.failed", "Traces of what weir does could not be exported; logged once until it works again."),

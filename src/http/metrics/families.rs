@@ -87,6 +87,8 @@ families! {
         "Connections that the server ended, by the timer or cap that did it";
     QUOTA_REFUSALS = Counter "weir_quota_refusals_total" ["quota"],
         "Requests and questions refused as a quota of their tenant or key was used up";
+    CERTIFICATE_END = Gauge "weir_tls_certificate_expiry_timestamp_seconds" [],
+        "When the first certificate of the chain in use ends, where TLS is on";
     IN_FLIGHT = Gauge "weir_in_flight_bytes" [], "Bytes that requests in flight hold";
     IN_FLIGHT_LIMIT = Gauge "weir_in_flight_limit_bytes" [], "Bytes that they may hold";
     RESENDS = Gauge "weir_resends_remembered" ["kind"],

@@ -122,6 +122,10 @@ fn door(text: &mut Text, node: &Node) {
     let cuts = counters.cuts.read();
     let cuts = cuts.map(|(cut, count)| ([cut.word().to_owned()], float(count)));
     text.many(families::CONNECTIONS_CUT, cuts);
+    let ends = node.certificates.as_ref().and_then(|c| c.ends());
+    let ends = ends.and_then(|end| u64::try_from(end).ok());
+    let ends: Vec<([String; 0], f64)> = ends.map(|end| ([], float(end))).into_iter().collect();
+    text.many(families::CERTIFICATE_END, ends);
     let refused = node.access.meters().refused();
     let refused = refused.map(|(quota, count)| ([quota.to_owned()], float(count)));
     text.many(families::QUOTA_REFUSALS, refused);
