@@ -170,6 +170,20 @@ impl Budget {
         }
     }
 
+    /// Whether what is held leaves the budget whole; to be asked before a request grows.
+    ///
+    /// # Errors
+    ///
+    /// [`Overloaded`] where more is held than the budget has.
+    pub fn check(&self) -> Result<(), Overloaded> {
+        if self.used() > self.limit() {
+            return Err(Overloaded {
+                retry_after: RETRY_AFTER,
+            });
+        }
+        Ok(())
+    }
+
     /// The bytes that are not set aside.
     pub fn free(&self) -> usize {
         self.limit().saturating_sub(self.used())
@@ -238,8 +252,10 @@ mod tests {
         let grown = budget.hold(130);
         assert_eq!((budget.used(), budget.free()), (130, 0));
         assert!(budget.reserve(1).is_err());
+        assert!(budget.check().is_err());
         drop(grown);
         assert_eq!(budget.free(), 100);
+        assert!(budget.check().is_ok());
         assert!(budget.reserve(100).is_ok());
     }
 

@@ -291,13 +291,16 @@ impl Intake {
         length: usize,
         work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
     ) -> impl Future<Output = Result<T, Refusal>> {
-        let workers = Arc::clone(&self.workers);
+        let (workers, budget) = (Arc::clone(&self.workers), self.budget.clone());
         async move {
             if length < INLINE_BYTES_MAX {
+                budget.check()?;
                 return work();
             }
             let permit = workers.acquire_owned().await;
             let permit = permit.map_err(|_| Refusal::internal())?;
+            // Those before it have grown into rows while it waited for its turn.
+            budget.check()?;
             let done = tokio::task::spawn_blocking(move || {
                 let result = work();
                 drop(permit);

@@ -66,6 +66,10 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 /// How long it may leave that without an answer.
 const PING_PATIENCE: Duration = Duration::from_secs(20);
 
+/// What one HTTP/1 connection reads ahead at most; hyper's own limit of 400 KiB is a hundred MiB for
+/// 256 senders.
+const BUFFER_BYTES: usize = 64 << 10;
+
 /// How many headers hyper takes without an allocation for each request.
 const HEADERS_INLINE: usize = 100;
 
@@ -170,12 +174,15 @@ where
 }
 
 fn http1(limits: &Limits) -> http1::Builder {
+    let header_bytes = usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX);
     let mut builder = http1::Builder::new();
     // The socket has the timers: hyper's own would time the rest between requests and their
     // headers as one.
     builder
         .header_read_timeout(None)
-        .max_header_size(usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX));
+        // A body passes through it in pieces, so that it need not be large; a head must fit.
+        .max_buf_size(BUFFER_BYTES.max(header_bytes.saturating_mul(2)))
+        .max_header_size(header_bytes);
     if limits.headers_max != HEADERS_INLINE {
         builder.max_headers(limits.headers_max);
     }
