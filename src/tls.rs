@@ -3,6 +3,8 @@
 //! The cryptography is ring's, named in each configuration: the program links a second provider
 //! through a library of the lake, so that no default may be relied on (docs/adr/028).
 
+mod expiry;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -106,6 +108,12 @@ impl Pem {
             none if none.is_empty() => Err(self.missing("certificate")),
             all => Ok(all),
         }
+    }
+
+    /// When the first of its certificates ends, in seconds since 1970; `None` where none can be read.
+    pub(crate) fn ends(&self) -> Option<i64> {
+        let all = self.certificates().ok()?;
+        all.iter().filter_map(|one| expiry::not_after(one)).min()
     }
 
     fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {

@@ -10,7 +10,8 @@
 //!
 //! # Invariants
 //!
-//! * The sum of all live [`Reservation`]s never exceeds the budget.
+//! * The sum of all live [`Reservation`]s that were asked for never exceeds the budget; what is
+//!   [held](Budget::hold) in any case may, and nothing is let in while it does.
 //! * Whatever a reservation took is given back when it is dropped, on every path.
 
 use std::sync::Arc;
@@ -158,6 +159,36 @@ impl Budget {
         }
     }
 
+    /// Counts `bytes` that are held in any case, as what an admitted request grew into: whoever comes
+    /// next is refused for it, not this one. It is the caller's to see that there are few such.
+    pub fn hold(&self, bytes: usize) -> Reservation {
+        self.shared.used.fetch_add(bytes, Ordering::AcqRel);
+        Reservation {
+            shared: Arc::clone(&self.shared),
+            share: None,
+            bytes,
+        }
+    }
+
+    /// Whether what is held leaves the budget whole; to be asked before a request grows.
+    ///
+    /// # Errors
+    ///
+    /// [`Overloaded`] where more is held than the budget has.
+    pub fn check(&self) -> Result<(), Overloaded> {
+        if self.used() > self.limit() {
+            return Err(Overloaded {
+                retry_after: RETRY_AFTER,
+            });
+        }
+        Ok(())
+    }
+
+    /// The bytes that are not set aside.
+    pub fn free(&self) -> usize {
+        self.limit().saturating_sub(self.used())
+    }
+
     /// The bytes that are set aside now.
     pub fn used(&self) -> usize {
         self.shared.used.load(Ordering::Acquire)
@@ -213,6 +244,19 @@ mod tests {
         assert_eq!(budget.used(), 40);
         drop(second);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_held_in_any_case_is_missed_by_whoever_asks() {
+        let budget = Budget::new(100);
+        let grown = budget.hold(130);
+        assert_eq!((budget.used(), budget.free()), (130, 0));
+        assert!(budget.reserve(1).is_err());
+        assert!(budget.check().is_err());
+        drop(grown);
+        assert_eq!(budget.free(), 100);
+        assert!(budget.check().is_ok());
+        assert!(budget.reserve(100).is_ok());
     }
 
     #[test]

@@ -6,12 +6,15 @@
 
 #![cfg(test)]
 
+#[path = "../../tests/support/folder.rs"]
+mod folder;
 mod rows;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use folder::copy;
 use rows::{entry, numbers};
 use weir_ingest::log::{Core, LogConfig, Route};
 use weir_ingest::wal::{self, Disk};
@@ -85,19 +88,6 @@ fn assert_reads(dir: &Path) {
         .map(|d| d.accepted_rows)
         .sum();
     assert_eq!(accepted, 18);
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for file in std::fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        let target = to.join(file.file_name());
-        if file.file_type().unwrap().is_dir() {
-            copy(&file.path(), &target);
-        } else {
-            std::fs::copy(file.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]

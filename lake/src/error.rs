@@ -93,6 +93,19 @@ pub enum LakeError {
     Stopped,
 }
 
+impl LakeError {
+    /// Whether the place gave no answer, as opposed to one that refuses: waiting may mend that, and
+    /// it says nothing of the configuration.
+    pub fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(
+                object_store::Error::Generic { .. } | object_store::Error::JoinError { .. }
+            )
+        )
+    }
+}
+
 impl Classify for LakeError {
     fn fault(&self) -> Fault {
         match self {

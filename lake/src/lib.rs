@@ -102,11 +102,20 @@ impl Lake {
     /// [`LakeError::Location`] and [`LakeError::Option`] where the configuration cannot be used,
     /// [`LakeError::Store`] where the place does not answer.
     pub async fn open(config: &LakeConfig) -> Result<Self, LakeError> {
-        let location = Location::open(&config.url, &config.options)?;
-        let lake = Self::at(location, config.partition)?;
+        let lake = Self::configured(config)?;
         // One request tells a wrong bucket, key or network at start and not at the first flush.
         lake.snapshot(Dataset::Spans).await?;
         Ok(lake)
+    }
+
+    /// The lake at the configured place, of which nothing is asked yet; a local folder is made.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::Location`] and [`LakeError::Option`] where the configuration cannot be used.
+    pub fn configured(config: &LakeConfig) -> Result<Self, LakeError> {
+        let location = Location::open(&config.url, &config.options)?;
+        Self::at(location, config.partition)
     }
 
     /// A lake in a store that is built already; the store's root is the root of `url`.
@@ -122,26 +131,21 @@ impl Lake {
         Self::at(Location::with_store(store, url)?, partition)
     }
 
-    /// Which layouts the tables at the configured place have; those that are not there are left
-    /// out. Nothing is changed.
+    /// Which layouts the tables have; those that are not there are left out. Nothing is changed.
     ///
     /// # Errors
     ///
-    /// Where the place cannot be used, or a table's log cannot be read.
-    pub async fn layouts(config: &LakeConfig) -> Result<Vec<FoundLayout>, LakeError> {
-        let lake = Self::at(
-            Location::open(&config.url, &config.options)?,
-            config.partition,
-        )?;
+    /// Where a table's log cannot be read.
+    pub async fn layouts(&self) -> Result<Vec<FoundLayout>, LakeError> {
         let mut all = Vec::new();
-        for (dataset, table) in &lake.tables {
+        for (dataset, table) in &self.tables {
             let (found, missing) = match table.layout().await {
                 Ok(Some(found)) => found,
                 Ok(None) => continue,
                 Err(LakeError::Newer { found, .. }) => (found, Vec::new()),
                 Err(error) => return Err(error),
             };
-            let url = lake.table_url(*dataset);
+            let url = self.table_url(*dataset);
             let mut one = FoundLayout::of("Delta table", url, Some(found), replay::LAYOUT);
             if !missing.is_empty() {
                 let columns = missing.join(", ");

@@ -196,6 +196,10 @@ impl Engine {
             return Err(QueryError::timed_out(limit));
         };
         let rows = ended.map_err(|error| {
+            if error.is_cancelled() {
+                // The engine's threads end under it: the node stops.
+                return QueryError::unavailable();
+            }
             tracing::error!(%error, "query.panicked");
             QueryError::internal()
         })??;

@@ -23,6 +23,7 @@ mod functions;
 mod growth;
 mod guard;
 mod lake_scan;
+mod once;
 mod pool;
 mod prune;
 mod recent;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use datafusion::config::Dialect;
+use datafusion::datasource::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -79,11 +80,17 @@ fn schema_of(view: &View) -> Result<SchemaRef, QueryError> {
         let table = EmptyTable::new(dataset.schema());
         context.register_table(dataset.name(), Arc::new(table))?;
     }
-    let state = context.state();
-    let statement = state.sql_to_statement(view.sql, &Dialect::Generic)?;
-    // Planning over tables in memory waits for nothing.
-    let plan = futures::executor::block_on(state.statement_to_plan(statement))?;
-    Ok(Arc::clone(plan.schema().inner()))
+    let plan = |view: &View| {
+        let state = context.state();
+        let statement = state.sql_to_statement(view.sql, &Dialect::Generic)?;
+        // Planning over tables in memory waits for nothing.
+        futures::executor::block_on(state.statement_to_plan(statement))
+    };
+    if let Some(below) = view.over.and_then(views::view) {
+        let table = ViewTable::new(plan(below)?, None);
+        context.register_table(below.name, Arc::new(table))?;
+    }
+    Ok(Arc::clone(plan(view)?.schema().inner()))
 }
 
 fn push_table<'a>(

@@ -263,7 +263,16 @@ impl Session {
         Ok(())
     }
 
+    /// Plans a view over the datasets that stand under their names now.
     async fn plan_view(&self, view: &View) -> Result<LogicalPlan, QueryError> {
+        if let Some(below) = view.over.and_then(views::view) {
+            let plan = self.plan(below).await?;
+            self.register(below.name, Arc::new(ViewTable::new(plan, None)))?;
+        }
+        self.plan(view).await
+    }
+
+    async fn plan(&self, view: &View) -> Result<LogicalPlan, QueryError> {
         let statement = self.state.sql_to_statement(view.sql, &Dialect::Generic)?;
         Ok(self.state.statement_to_plan(statement).await?)
     }

@@ -28,6 +28,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::StreamExt;
 
 use crate::QueryError;
+use crate::once::OnceExec;
 
 /// Whether a query has been stopped; shared by its caller and its plan.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +45,7 @@ impl Stop {
     }
 }
 
-/// Makes every join of `plan` stoppable by `stop`.
+/// Makes every join of `plan` stoppable by `stop`, and ends those that do not fit into memory.
 ///
 /// # Errors
 ///
@@ -55,7 +56,8 @@ pub(crate) fn stoppable(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let stoppable = plan.transform_up(|node| {
         if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
-            let (left, right) = (Arc::clone(join.left()), Arc::clone(join.right()));
+            let left = Arc::new(OnceExec::new(Arc::clone(join.left())));
+            let right = Arc::clone(join.right());
             let projection = join.projection().as_ref().map(|p| p.to_vec());
             let join = NestedLoopJoinExecBuilder::new(left, right, *join.join_type())
                 .with_filter(join.filter().map(|f| checked(f, stop)))

@@ -13,8 +13,10 @@ use crate::QueryError;
 pub(crate) struct View {
     pub(crate) name: &'static str,
     pub(crate) doc: &'static str,
-    /// What it reads; a view reads datasets, not views.
+    /// What it reads, itself or through the view below it.
     pub(crate) reads: &'static [Dataset],
+    /// The view that it is written over; that one is written over datasets alone.
+    pub(crate) over: Option<&'static str>,
     pub(crate) sql: &'static str,
     /// How many selects and tables it puts in the place of its name.
     pub(crate) weight: u64,
@@ -40,6 +42,7 @@ pub(crate) const VIEWS: &[View] = &[
         name: "cost_per_skill",
         doc: "Model calls, tokens and cost by skill and model, the skill as the call's own span names it",
         reads: &[Dataset::Spans],
+        over: None,
         sql: include_str!("views/cost_per_skill.sql"),
         weight: 2,
         columns: &[
@@ -65,6 +68,7 @@ pub(crate) const VIEWS: &[View] = &[
         name: "duplicate_spans",
         doc: "One row a span that is stored more than once: how often, and whether the copies differ",
         reads: &[Dataset::Spans],
+        over: None,
         sql: include_str!("views/duplicate_spans.sql"),
         weight: 6,
         columns: &[
@@ -89,23 +93,25 @@ pub(crate) const VIEWS: &[View] = &[
         name: "spans_distinct",
         doc: "The spans, each once: of rows with the same ids and content the one that was accepted first",
         reads: &[Dataset::Spans],
+        over: None,
         sql: include_str!("views/spans_distinct.sql"),
         weight: 9,
         columns: &[],
     },
     View {
         name: "traces",
-        doc: "One row a trace: its first and last time, spans, errors, model calls and cost",
+        doc: "One row a trace: its first and last time, spans, errors, model calls and cost, each span counted once",
         reads: &[Dataset::Spans],
+        over: Some("spans_distinct"),
         sql: include_str!("views/traces.sql"),
-        weight: 2,
+        weight: 10,
         columns: &[
             ("start_time", "The start of its first span"),
             (
                 "end_time",
                 "The end of its last span; the start where a span has no end",
             ),
-            ("spans", "Spans that have arrived"),
+            ("spans", "Spans that have arrived, each counted once"),
             ("errors", "Spans whose status is error"),
             (
                 "root_name",

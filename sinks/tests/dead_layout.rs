@@ -5,11 +5,15 @@
 
 #![cfg(test)]
 
+#[path = "../../tests/support/folder.rs"]
+mod folder;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use folder::copy;
 use weir_model::clock::FixedClock;
 use weir_model::{Dataset, NodeId};
 use weir_sinks::{DeadError, DeadLetters, Part, contract, dead_layouts};
@@ -38,19 +42,6 @@ fn assert_reads(folder: &Path) {
     );
     let (_, rows) = dead.show(&letters[0].id).unwrap();
     assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for file in fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        let target = to.join(file.file_name());
-        if file.file_type().unwrap().is_dir() {
-            copy(&file.path(), &target);
-        } else {
-            fs::copy(file.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]

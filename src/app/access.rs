@@ -88,7 +88,6 @@ impl Access {
     }
 
     /// What has been used.
-    #[cfg(test)]
     pub(crate) fn meters(&self) -> &Meters {
         &self.meters
     }

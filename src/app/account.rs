@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use weir_ingest::log::{DatasetStatus, Log};
 use weir_lake::Lake;
-use weir_model::{Dataset, RecentRows as _};
+use weir_model::Dataset;
 use weir_sinks::{DeadError, DeadLetters, lake};
 
 use crate::app::Node;
@@ -86,14 +86,14 @@ impl Base {
     pub(crate) fn take(log: &Log, dead: &DeadLetters) -> Result<Self, DeadError> {
         let letters = dead.list()?;
         let cursors = log.cursors();
-        let node = log.node();
+        let nodes = log.nodes();
         let of = |status: &DatasetStatus| {
             let settled = cursors.get(lake::NAME, status.dataset);
             let ours = letters.iter().filter(|letter| {
                 let part = &letter.id.part;
                 letter.id.sink == lake::NAME
                     && part.dataset == status.dataset
-                    && part.node == node
+                    && nodes.contains(&part.node)
                     && part.batch <= settled
             });
             let set_aside = ours.map(|letter| letter.rows).sum();
@@ -173,26 +173,33 @@ async fn line(
     dataset: Dataset,
 ) -> anyhow::Result<Line> {
     let (before, _) = accepted(log, dataset);
-    let pinned = log.pin(dataset);
-    let node = pinned.node.clone();
-    let last = lake.last_batch(dataset, &node).await?.unwrap_or(0);
+    let nodes = log.nodes();
+    let pinned: Vec<_> = nodes
+        .into_iter()
+        .map(|node| log.pin_of(dataset, node))
+        .collect();
+    let mut lasts = Vec::new();
+    for under in &pinned {
+        let last = lake.last_batch(dataset, &under.node).await?;
+        lasts.push((under, last.unwrap_or(0)));
+    }
     let (after, lost) = accepted(log, dataset);
-    let stored = lake
-        .count_rows(dataset, &node, 1, last)
-        .await?
-        .values()
-        .sum();
-    let open = pinned.blocks.iter().filter(|block| block.batch() > last);
-    let pending = open.map(|block| count(block.rows())).sum();
     let letters = dead.list()?;
-    let ours = letters.iter().filter(|letter| {
-        let part = &letter.id.part;
-        letter.id.sink == lake::NAME
-            && part.dataset == dataset
-            && part.node == node
-            && part.batch <= last
-    });
-    let set_aside = ours.map(|letter| letter.rows).sum();
+    let (mut stored, mut pending, mut set_aside) = (0, 0, 0);
+    for (under, last) in lasts {
+        let counts = lake.count_rows(dataset, &under.node, 1, last).await?;
+        stored += counts.values().sum::<u64>();
+        let open = under.blocks.iter().filter(|block| block.batch() > last);
+        pending += open.map(|block| count(block.rows())).sum::<u64>();
+        let ours = letters.iter().filter(|letter| {
+            let part = &letter.id.part;
+            letter.id.sink == lake::NAME
+                && part.dataset == dataset
+                && part.node == under.node
+                && part.batch <= last
+        });
+        set_aside += ours.map(|letter| letter.rows).sum::<u64>();
+    }
     Ok(balance(
         Line {
             sink: lake::NAME.to_owned(),

@@ -17,7 +17,9 @@ use std::time::Instant;
 use weir_ingest::log::Route;
 use weir_model::TenantId;
 
+use crate::app::duplicates::Duplicates;
 use crate::app::histogram::{BYTES, Histogram, SECONDS};
+use crate::http::conn::cuts::Cuts;
 use crate::http::contract;
 use crate::http::refusal::Refusal;
 
@@ -153,6 +155,29 @@ pub(crate) struct Counters {
     pub(crate) last_arrival_us: AtomicI64,
     /// Connections open.
     pub(crate) connections: Arc<AtomicU64>,
+    /// Connections that the server ended, by why.
+    pub(crate) cuts: Arc<Cuts>,
+    /// Spans that were probably stored twice.
+    pub(crate) duplicates: Duplicates,
+    /// When counting began.
+    pub(crate) began: Began,
+}
+
+/// The moment at which something was made.
+#[derive(Debug)]
+pub(crate) struct Began(Instant);
+
+impl Default for Began {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Began {
+    /// Whole seconds since.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.0.elapsed().as_secs()
+    }
 }
 
 /// The routes, with the names that metrics use.
@@ -209,6 +234,11 @@ impl Counters {
             began: Instant::now(),
             ended: false,
         }
+    }
+
+    /// Looks for spans among those that were accepted before.
+    pub(crate) fn see(&self, fingerprints: &[u64]) {
+        self.duplicates.see(fingerprints, self.began.seconds());
     }
 
     /// Whether anything was accepted since the start.

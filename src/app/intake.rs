@@ -11,6 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use arrow_array::{Array as _, RecordBatch};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -18,7 +19,7 @@ use weir_ingest::admission::Budget;
 use weir_ingest::decode::otlp::OtlpEncoding;
 use weir_ingest::decode::{Acceptance, Limits};
 use weir_ingest::log::{AppendError, Entry, Log, RecentRequest, Route};
-use weir_model::{Clock, TenantId};
+use weir_model::{Clock, Dataset, TenantId};
 use weir_transforms::Enricher;
 
 use crate::app::arrivals::Arrivals;
@@ -80,8 +81,8 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     /// What a body may measure.
     pub(crate) body: BodyLimits,
-    /// What all requests in flight may hold, in bytes.
-    pub(crate) in_flight_bytes: usize,
+    /// What all requests in flight may hold.
+    pub(crate) budget: Budget,
 }
 
 /// The answer to an accepted request.
@@ -117,14 +118,12 @@ enum Look<T> {
 impl Intake {
     /// An intake that recognises the requests that `log` still holds.
     pub(crate) fn new(parts: Parts) -> Self {
-        let largest = parts.body.coded_bytes_max;
-        let largest = largest.saturating_add(parts.body.plain_bytes_max);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let intake = Self {
             bodies: Resends::new(RESEND_WINDOW_US, RESENDS_MAX),
             keys: Resends::new(KEY_WINDOW_US, KEYS_MAX),
             workers: Arc::new(Semaphore::new(cores * 2)),
-            budget: Budget::with_floor(parts.in_flight_bytes, largest),
+            budget: parts.budget,
             body: parts.body,
             arrivals: Arrivals::new(),
             counters: Arc::default(),
@@ -312,13 +311,16 @@ impl Intake {
         length: usize,
         work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
     ) -> impl Future<Output = Result<T, Refusal>> {
-        let workers = Arc::clone(&self.workers);
+        let (workers, budget) = (Arc::clone(&self.workers), self.budget.clone());
         async move {
             if length < INLINE_BYTES_MAX {
+                budget.check()?;
                 return work();
             }
             let permit = workers.acquire_owned().await;
             let permit = permit.map_err(|_| Refusal::internal())?;
+            // Those before it have grown into rows while it waited for its turn.
+            budget.check()?;
             let done = tokio::task::spawn_blocking(move || {
                 let result = work();
                 drop(permit);
@@ -342,6 +344,7 @@ impl Intake {
             answer,
             accepted,
             rejected,
+            fingerprints,
         } = prepared;
         let mut at_us = self.clock.now_us();
         if !rows.is_empty() {
@@ -350,6 +353,8 @@ impl Intake {
                 record.caller.charge_rows(rows)?;
             }
             let shown = self.arrivals.is_watched().then(|| rows.clone());
+            // Until they are in the log they are held twice: as they came, and as rows.
+            let held = self.budget.hold(memory_of(&rows));
             let entry = Entry {
                 tenant: record.caller.tenant.clone(),
                 route: record.route,
@@ -364,6 +369,8 @@ impl Intake {
                 .await
                 .map_err(refused)?
                 .committed_at_us;
+            drop(held);
+            self.counters.see(&fingerprints);
             if let Some(rows) = shown {
                 self.arrivals.tell(&record.caller.tenant, &rows, at_us);
             }
@@ -409,6 +416,13 @@ impl Intake {
             rows: 0,
         }
     }
+}
+
+/// What the rows take, columns without a value left out.
+fn memory_of(rows: &[(Dataset, RecordBatch)]) -> usize {
+    let columns = rows.iter().flat_map(|(_, rows)| rows.columns());
+    let filled = columns.filter(|column| column.null_count() < column.len());
+    filled.map(|column| column.get_array_memory_size()).sum()
 }
 
 /// What a log entry says of its request besides its rows.

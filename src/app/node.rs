@@ -16,8 +16,10 @@ use crate::app::access::Access;
 use crate::app::account::Base;
 use crate::app::histogram::Histogram;
 use crate::app::intake::Intake;
+use crate::app::reach::Reached;
 use crate::app::running::Addresses;
 use crate::http::refusal::Refusal;
+use crate::http::tls::Certificates;
 use crate::telemetry::Telemetry;
 
 /// The node as requests see it.
@@ -51,8 +53,12 @@ pub(crate) struct Node {
     pub(crate) data_dir: PathBuf,
     /// How long a request may take.
     pub(crate) request_timeout: Duration,
+    /// Whether the lake has answered since the start.
+    pub(crate) lake_reached: Reached,
     /// Where the tables are, without credentials.
     pub(crate) lake_shown: String,
+    /// What connections are encrypted with, where they are.
+    pub(crate) certificates: Option<Arc<Certificates>>,
     /// `https` where connections are encrypted, else `http`.
     pub(crate) scheme: &'static str,
     /// Where the node listens.

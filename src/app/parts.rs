@@ -1,18 +1,19 @@
 //! The parts of a node, opened in their order; also what offline commands need of them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use tokio::sync::Semaphore;
+use weir_ingest::admission::Budget;
 use weir_ingest::decode::Limits;
 use weir_ingest::log::{Log, LogConfig, OpenReport};
 use weir_lake::{Lake, LakeConfig, Partition};
-use weir_model::layout::Verdict;
 use weir_model::{Clock, Dataset};
 use weir_queries::EngineConfig;
 use weir_sinks::DeadLetters;
 
+use crate::app::counters::Counters;
 use crate::app::layouts;
+use crate::app::reach::{self, Answer, Reached};
 use crate::app::running::StartError;
 use crate::config::Config;
 use crate::http::body::BodyLimits;
@@ -29,6 +30,10 @@ pub(crate) struct Stores {
     pub(crate) lake: Arc<Lake>,
     /// What a sink refused for good.
     pub(crate) dead: Arc<DeadLetters>,
+    /// Whether the lake answers.
+    pub(crate) reached: Reached,
+    /// What rows on their way may hold in memory.
+    pub(crate) budget: Budget,
 }
 
 impl Stores {
@@ -43,60 +48,81 @@ impl Stores {
             path: dir.clone(),
             source,
         })?;
+        let lake = Lake::configured(&lake_config(config));
+        let lake = Arc::new(lake.map_err(|source| StartError::Lake { source })?);
         refuse_newer(config).await?;
-        let (settings, own_clock) = (log_config(config), Arc::clone(clock));
+        let reached = match reach::look(&lake).await? {
+            Answer::Here => true,
+            Answer::Silent(error) => {
+                tracing::warn!(lake = %lake.url(), error, "lake.unreachable");
+                false
+            }
+        };
+        let budget = budget(config);
+        let (settings, own_clock) = (log_config(config, &budget), Arc::clone(clock));
         let opened = tokio::task::spawn_blocking(move || Log::open(&dir, settings, own_clock));
         let opened = opened.await.map_err(|_| StartError::Worker)?;
-        let (log, report) = opened.map_err(|source| StartError::Log {
-            path: config.data_dir.clone(),
-            source,
-        })?;
+        let (log, report) =
+            opened.map_err(|source| StartError::of_log(&config.data_dir, source))?;
         tell(&report);
-        let stores = Self::beside(config, clock, Arc::clone(&log)).await;
-        if stores.is_err() {
-            // Whatever was replayed stays in the log; the reason to tell is the other one.
-            let _ = log.close().await;
-        }
-        stores
-    }
-
-    async fn beside(
-        config: &Config,
-        clock: &Arc<dyn Clock>,
-        log: Arc<Log>,
-    ) -> Result<Self, StartError> {
-        let lake = Lake::open(&lake_config(config)).await;
-        let lake = lake.map_err(|source| StartError::Lake { source })?;
-        let folder = config.data_dir.join("dead");
-        let dead = DeadLetters::open(&folder, Arc::clone(clock));
-        let dead = dead.map_err(|error| StartError::State {
-            what: "dead letters",
-            source: error.into(),
-        })?;
+        let dead = match Self::dead_letters(config, clock) {
+            Ok(dead) => dead,
+            Err(error) => {
+                // Whatever was replayed stays in the log; the reason to tell is the other one.
+                let _ = log.close().await;
+                return Err(error);
+            }
+        };
         Ok(Self {
             log,
-            lake: Arc::new(lake),
+            lake,
             dead: Arc::new(dead),
+            reached: Reached::new(reached),
+            budget,
+        })
+    }
+
+    fn dead_letters(config: &Config, clock: &Arc<dyn Clock>) -> Result<DeadLetters, StartError> {
+        let folder = config.data_dir.join("dead");
+        let dead = DeadLetters::open(&folder, Arc::clone(clock));
+        dead.map_err(|error| StartError::State {
+            what: "dead letters",
+            source: error.into(),
         })
     }
 
     /// Tells the log what the lake holds of this node, so that no number is used twice.
     ///
+    /// Where the lake gives no answer, it may be ahead of this directory: the node then goes on
+    /// under a new name, of which the lake holds nothing for certain.
+    ///
     /// # Errors
     ///
-    /// Where the lake cannot be asked, or the node's new name cannot be kept.
-    pub(crate) async fn adopt(&self) -> Result<(), StartError> {
+    /// Where the lake refuses, or the node's new name cannot be kept.
+    pub(crate) async fn adopt(&mut self) -> Result<(), StartError> {
         for dataset in Dataset::RECEIVED {
-            let last = self.lake.last_batch(dataset, &self.log.node()).await;
-            let last = last.map_err(|source| StartError::Lake { source })?;
-            let adopted = self.log.adopt_high_water(dataset, last.unwrap_or(0)).await;
-            let adopted = adopted.map_err(|error| StartError::State {
-                what: "the node's name",
-                source: error.into(),
-            })?;
-            if let Some(node) = adopted {
-                tracing::warn!(%node, %dataset, "node.renamed");
-            }
+            let node = self.log.node();
+            let last = match self.reached.get() {
+                true => reach::within(self.lake.last_batch(dataset, &node)).await?,
+                false => Err(String::new()),
+            };
+            let Ok(last) = last else {
+                self.reached = Reached::new(false);
+                return self.raise(dataset, i64::MAX).await;
+            };
+            self.raise(dataset, last.unwrap_or(0)).await?;
+        }
+        Ok(())
+    }
+
+    async fn raise(&self, dataset: Dataset, last: i64) -> Result<(), StartError> {
+        let adopted = self.log.adopt_high_water(dataset, last).await;
+        let adopted = adopted.map_err(|error| StartError::State {
+            what: "the node's name",
+            source: error.into(),
+        })?;
+        if let Some(node) = adopted {
+            tracing::warn!(%node, %dataset, "node.renamed");
         }
         Ok(())
     }
@@ -107,15 +133,9 @@ impl Stores {
 async fn refuse_newer(config: &Config) -> Result<(), StartError> {
     let dir = config.data_dir.clone();
     let found = tokio::task::spawn_blocking(move || layouts::beside_the_log(&dir));
-    let mut found = found.await.map_err(|_| StartError::Worker)?;
-    let of_lake = Box::pin(Lake::layouts(&lake_config(config))).await;
-    if let (Ok(found), Ok(of_lake)) = (&mut found, of_lake) {
-        found.extend(of_lake);
-    }
+    let found = found.await.map_err(|_| StartError::Worker)?;
     // What cannot be read is told by whoever opens it.
-    let newer = found.unwrap_or_default().into_iter();
-    let mut newer = newer.filter(|layout| layout.verdict() == Verdict::Newer);
-    match newer.next() {
+    match reach::newer(found.unwrap_or_default()) {
         Some(layout) => Err(StartError::Newer { layout }),
         None => Ok(()),
     }
@@ -147,7 +167,14 @@ pub(crate) fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-fn log_config(config: &Config) -> LogConfig {
+/// The one budget that requests, recent rows and what is written to the lake draw from.
+fn budget(config: &Config) -> Budget {
+    let body = body_limits(config);
+    let largest = body.coded_bytes_max.saturating_add(body.plain_bytes_max);
+    Budget::with_floor(size(config.limits.in_flight), largest)
+}
+
+fn log_config(config: &Config, budget: &Budget) -> LogConfig {
     let wal = &config.wal;
     LogConfig {
         segment_bytes: wal.segment_size,
@@ -159,6 +186,7 @@ fn log_config(config: &Config) -> LogConfig {
         batch_age: wal.batch_age,
         retain: wal.retain,
         recent_bytes_max: size(wal.recent_memory),
+        recent_budget: Some(budget.clone()),
         ..LogConfig::default()
     }
 }
@@ -248,14 +276,15 @@ pub(crate) fn connection_limits(config: &Config) -> conn::Limits {
     }
 }
 
-/// What all connections together may do; `open` counts them.
-pub(crate) fn rules(config: &Config, open: &Arc<AtomicU64>) -> Rules {
+/// What all connections together may do; `counters` counts them.
+pub(crate) fn rules(config: &Config, counters: &Counters) -> Rules {
     let set = &config.limits;
     let connections = size(set.connections).min(Semaphore::MAX_PERMITS);
     Rules {
         connections: Arc::new(Semaphore::new(connections)),
         peers: Peers::new(size(set.connections_per_peer)),
-        open: Arc::clone(open),
+        open: Arc::clone(&counters.connections),
+        cuts: Arc::clone(&counters.cuts),
         drain: set.drain_timeout,
     }
 }

@@ -16,6 +16,7 @@ use weir_model::Dataset;
 use weir_transforms::Enricher;
 
 use crate::app::arrivals::usd;
+use crate::app::duplicates;
 use crate::http::refusal::Refusal;
 
 /// Rows and the answer that they get once they are durable.
@@ -29,6 +30,8 @@ pub(crate) struct Prepared {
     pub(crate) accepted: usize,
     /// Records refused one by one.
     pub(crate) rejected: usize,
+    /// What its spans are known by, should they come again.
+    pub(crate) fingerprints: Vec<u64>,
 }
 
 /// Makes the rows and the answer of an OTLP trace request.
@@ -58,6 +61,7 @@ pub(crate) fn traces(
             Refusal::internal()
         })?,
     };
+    let fingerprints = duplicates::fingerprints(&at.tenant, &rows);
     let partial = Partial {
         rejected: rejected_count,
         reason,
@@ -74,6 +78,7 @@ pub(crate) fn traces(
         answer,
         accepted,
         rejected: rejected_count,
+        fingerprints,
     })
 }
 
@@ -195,6 +200,7 @@ pub(crate) fn audit(body: &[u8], at: &Acceptance, limits: &Limits) -> Result<Aud
             answer,
             accepted,
             rejected: 0,
+            fingerprints: Vec::new(),
         },
         key,
         payload,
@@ -232,6 +238,7 @@ pub(crate) fn events(body: &[u8], at: &Acceptance, limits: &Limits) -> Result<Pr
         answer,
         accepted,
         rejected,
+        fingerprints: Vec::new(),
     })
 }
 

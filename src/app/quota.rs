@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderName, StatusCode};
@@ -97,11 +97,31 @@ pub(crate) struct Meters {
     places: Arc<Places>,
 }
 
-/// The places for queries.
+/// The codes of refusals for a quota, and what the quota is of.
+const QUOTAS: [(&str, &str); 5] = [
+    ("quota_bytes", "bytes"),
+    ("quota_rows", "rows"),
+    ("quota_queries", "queries"),
+    ("quota_queries_at_once", "queries_at_once"),
+    ("quota_storage", "storage"),
+];
+
+/// The places for queries, and how often a quota was used up.
 #[derive(Debug)]
 struct Places {
     most: usize,
     taken: AtomicUsize,
+    refused: [AtomicU64; QUOTAS.len()],
+}
+
+impl Places {
+    /// Counts `refusal`, where it is for a quota.
+    fn count(&self, refusal: &Refusal) {
+        let mut known = QUOTAS.iter().zip(&self.refused);
+        if let Some((_, counter)) = known.find(|((code, _), _)| *code == refusal.code) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Meters {
@@ -115,6 +135,7 @@ impl Meters {
             places: Arc::new(Places {
                 most: queries,
                 taken: AtomicUsize::new(0),
+                refused: Default::default(),
             }),
         }
     }
@@ -158,6 +179,12 @@ impl Meters {
             stored,
             places: Arc::clone(&self.places),
         }
+    }
+
+    /// How often a quota was used up, by what it is of.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let all = QUOTAS.iter().zip(&self.places.refused);
+        all.map(|((_, of), counter)| (*of, counter.load(Ordering::Relaxed)))
     }
 
     /// The ceiling of a tenant's storage, if there is one.
@@ -345,6 +372,10 @@ impl Caller {
     ///
     /// 429 where a quota is used up; nothing was charged.
     pub(crate) fn enter(&self, announced: Option<usize>) -> Result<(), Refusal> {
+        self.counted(self.let_in(announced))
+    }
+
+    fn let_in(&self, announced: Option<usize>) -> Result<(), Refusal> {
         if let Some(most) = self
             .of_tenant
             .ceilings
@@ -357,7 +388,7 @@ impl Caller {
             party.look(Measure::Rows)?;
         }
         match announced {
-            Some(length) => self.charge_bytes(length),
+            Some(length) => self.charge(Measure::Bytes, length),
             None => self
                 .parties()
                 .try_for_each(|party| party.look(Measure::Bytes)),
@@ -370,7 +401,7 @@ impl Caller {
     ///
     /// 429 where there are not as many; nothing was charged.
     pub(crate) fn charge_bytes(&self, bytes: usize) -> Result<(), Refusal> {
-        self.charge(Measure::Bytes, bytes)
+        self.counted(self.charge(Measure::Bytes, bytes))
     }
 
     /// Charges rows that are about to be logged.
@@ -379,7 +410,7 @@ impl Caller {
     ///
     /// As [`Caller::charge_bytes`].
     pub(crate) fn charge_rows(&self, rows: usize) -> Result<(), Refusal> {
-        self.charge(Measure::Rows, rows)
+        self.counted(self.charge(Measure::Rows, rows))
     }
 
     /// Charges a query and takes its place.
@@ -388,6 +419,10 @@ impl Caller {
     ///
     /// 429 where a quota is used up, or the places left are for other tenants; nothing was charged.
     pub(crate) fn query(&self) -> Result<Slot, Refusal> {
+        self.counted(self.take_place())
+    }
+
+    fn take_place(&self) -> Result<Slot, Refusal> {
         let places = &self.places;
         let taken = places.taken.fetch_add(1, Ordering::AcqRel) + 1;
         let mut slot = Slot {
@@ -407,6 +442,11 @@ impl Caller {
         }
         self.charge(Measure::Queries, 1)?;
         Ok(slot)
+    }
+
+    /// Counts what is refused for a quota.
+    fn counted<T>(&self, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
+        outcome.inspect_err(|refusal| self.places.count(refusal))
     }
 
     fn parties(&self) -> impl Iterator<Item = &Party> {

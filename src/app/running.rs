@@ -1,7 +1,7 @@
 //! A node that runs: started in order, stopped in the reverse.
 //!
 //! ```text
-//! start  log (lock, replay) -> lake -> adopt numbers -> bind -> delivery -> listeners -> ready
+//! start  lake answers? -> log (lock, replay) -> adopt numbers -> bind -> delivery -> listeners -> ready
 //! stop   not ready -> no new connections -> open requests finish -> delivery -> last commit -> lock
 //! ```
 
@@ -27,6 +27,7 @@ use crate::app::intake::{self, Intake};
 use crate::app::metered::Metered;
 use crate::app::node::Node;
 use crate::app::parts::{self, Stores};
+use crate::app::reach;
 use crate::cli::exit::Exit;
 use crate::config::{Config, Listen};
 use crate::http::conn::Host;
@@ -63,8 +64,21 @@ pub(crate) enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// Another process has the data directory.
+    #[error(
+        "the data directory {} is in use by another weir process; stop that one, or choose another \
+         with --data-dir",
+        path.display()
+    )]
+    InUse {
+        /// Which.
+        path: PathBuf,
+    },
     /// The log cannot be opened.
-    #[error("{}", log_text(path, source))]
+    #[error(
+        "the write-ahead log in {} cannot be opened; `weir wal check` says more",
+        path.display()
+    )]
     Log {
         /// The data directory.
         path: PathBuf,
@@ -145,32 +159,20 @@ pub(crate) enum StartError {
     Worker,
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "one cause has its own advice; all others have the log's own tool"
-)]
-fn log_text(path: &std::path::Path, error: &OpenError) -> String {
-    match error {
-        OpenError::InUse => format!(
-            "the data directory {} is in use by another weir process; stop that one, or choose \
-             another with --data-dir",
-            path.display()
-        ),
-        _ => format!(
-            "the write-ahead log in {} cannot be opened; `weir wal check` says more",
-            path.display()
-        ),
-    }
-}
-
 impl StartError {
+    /// Of a log in `dir` that cannot be opened.
+    pub(crate) fn of_log(dir: &std::path::Path, source: OpenError) -> Self {
+        let path = dir.to_path_buf();
+        if matches!(source, OpenError::InUse) {
+            return Self::InUse { path };
+        }
+        Self::Log { path, source }
+    }
+
     /// The code to end with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Log {
-                source: OpenError::InUse,
-                ..
-            } => Exit::IN_USE,
+            Self::InUse { .. } => Exit::IN_USE,
             Self::NoKeys { .. } | Self::Insecure { .. } | Self::Tls { .. } => Exit::USAGE,
             Self::Folder { .. }
             | Self::Log { .. }
@@ -230,7 +232,7 @@ impl App {
     async fn with_stores(
         config: &Config,
         clock: Arc<dyn Clock>,
-        stores: Stores,
+        mut stores: Stores,
         certificates: Option<Arc<Certificates>>,
     ) -> Result<Self, StartError> {
         stores.adopt().await?;
@@ -239,10 +241,14 @@ impl App {
             return Err(StartError::NoKeys { address });
         }
         let sockets = Sockets::bind(&config.listen).await?;
-        let node = Arc::new(build(config, clock, stores, (access, sockets.addresses))?);
+        let mut node = build(config, clock, stores, (access, sockets.addresses))?;
+        node.certificates.clone_from(&certificates);
+        let node = Arc::new(node);
         let mut tasks = JoinSet::new();
         sockets.serve(config, &node, certificates.as_ref(), &mut tasks);
         access::keep(&node, &mut tasks);
+        let reaching = Arc::clone(&node);
+        tasks.spawn(async move { Box::pin(reach::until_reached(&reaching)).await });
         let hinted = Arc::clone(&node);
         tasks.spawn(async move { hint_when_idle(&hinted).await });
         if let Some(certificates) = certificates.clone() {
@@ -328,7 +334,7 @@ impl Sockets {
         certificates: Option<&Arc<Certificates>>,
         tasks: &mut JoinSet<()>,
     ) {
-        let rules = parts::rules(config, &node.intake.counters.connections);
+        let rules = parts::rules(config, &node.intake.counters);
         let mistaken = Arc::default();
         let listeners = [
             ("http", self.http, routes::api(node)),
@@ -341,6 +347,7 @@ impl Sockets {
                 limits: parts::connection_limits(config),
                 tls: certificates.cloned(),
                 mistaken: Arc::clone(&mistaken),
+                cuts: Arc::clone(&node.intake.counters.cuts),
             };
             let listener = Listener { name, socket, host };
             let (rules, node) = (rules.clone(), Arc::clone(node));
@@ -359,7 +366,13 @@ fn build(
     stores: Stores,
     (access, addresses): (Access, Addresses),
 ) -> Result<Node, StartError> {
-    let Stores { log, lake, dead } = stores;
+    let Stores {
+        log,
+        lake,
+        dead,
+        reached,
+        budget,
+    } = stores;
     let state = |what: &'static str| {
         move |error: Box<dyn std::error::Error + Send + Sync>| StartError::State {
             what,
@@ -376,14 +389,14 @@ fn build(
         clock,
         limits: parts::decode_limits(config),
         body: parts::body_limits(config),
-        in_flight_bytes: parts::size(config.limits.in_flight),
+        budget: budget.clone(),
     });
     let sink = LakeSink::new(Arc::clone(&lake))
         .with_flush_interval(config.lake.flush_interval)
         .with_flush_rows(parts::size(config.lake.flush_rows));
     let base = Base::take(&log, &dead).map_err(|e| state("dead letters")(e.into()))?;
     let telemetry = telemetry::start();
-    let sink = Metered::new(Arc::new(sink), telemetry.clone());
+    let sink = Metered::new(Arc::new(sink), telemetry.clone(), budget);
     let commits = sink.commits();
     let delivery = Delivery::start(
         Arc::new(sink),
@@ -397,6 +410,7 @@ fn build(
         access,
         engine,
         lake_shown: lake.url().to_string(),
+        lake_reached: reached,
         log,
         lake,
         delivery,
@@ -408,6 +422,7 @@ fn build(
         show_tenants: config.metrics.tenants,
         data_dir: config.data_dir.clone(),
         request_timeout: config.limits.request_timeout,
+        certificates: None,
         scheme: if config.tls.is_on() { "https" } else { "http" },
         addresses,
         stop: watch::Sender::new(false),

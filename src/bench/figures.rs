@@ -23,6 +23,8 @@ pub(super) struct Figures {
     unhinted: u64,
     /// How long the lake went on after the load.
     behind: Option<Duration>,
+    /// Spans a second taken before the overload, and the part of them taken in it.
+    capacity: Option<(f64, f64)>,
 }
 
 impl Figures {
@@ -53,6 +55,7 @@ impl Figures {
             refused: measured.refused,
             unhinted: measured.unhinted,
             behind: whole.map(|w| w.behind),
+            capacity: measured.capacity.map(|c| (c, measured.rate() / c.max(1.0))),
         }
     }
 
@@ -64,13 +67,19 @@ impl Figures {
                 |f| format!("{f:.2} {unit}"),
             )
         };
+        let overload = self.capacity.map_or_else(String::new, |(capacity, goodput)| {
+            format!(
+                "\ncapacity before     {capacity:.0} spans/s, of which {:.0} % were taken under overload",
+                goodput * 100.0
+            )
+        });
         format!(
             "spans accepted      {} in {} requests\n\
              requests shed       {}, {} of them without a time to come again\n\
              rate                {:.0} spans/s, {:.1} MB/s\n\
              answered after      p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms\n\
              server CPU          {}\n\
-             server peak memory  {}{}",
+             server peak memory  {}{}{overload}",
             self.spans,
             self.requests,
             self.refused,
@@ -107,6 +116,8 @@ impl Figures {
             "cpu_seconds_per_million": self.cpu_seconds_per_million,
             "peak_mib": self.peak_mib,
             "lake_behind_seconds": self.behind.map(|b| b.as_secs_f64()),
+            "capacity_spans_per_second": self.capacity.map(|(capacity, _)| capacity),
+            "goodput_of_capacity": self.capacity.map(|(_, goodput)| goodput),
         })
     }
 }

@@ -58,6 +58,19 @@ pub(super) struct Measured {
     pub(super) unhinted: u64,
     /// What the server used meanwhile.
     pub(super) usage: Option<Usage>,
+    /// Spans a second that it took before it was offered more than that.
+    pub(super) capacity: Option<f64>,
+}
+
+impl Measured {
+    /// Spans a second that were accepted.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a figure for people, of a few digits"
+    )]
+    pub(super) fn rate(&self) -> f64 {
+        self.spans as f64 / self.elapsed.as_secs_f64()
+    }
 }
 
 /// What one connection saw within the window.
@@ -132,6 +145,7 @@ impl Load {
             waits,
             refused: all.refused,
             unhinted: all.unhinted,
+            capacity: None,
             usage: before.zip(after).map(|(before, after)| after.since(before)),
         })
     }

@@ -26,7 +26,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 
 use self::figures::Figures;
-use self::load::{Load, Target};
+use self::load::{Load, Measured, Target};
 use self::server::Server;
 use crate::cli::exit::Exit;
 use crate::cli::out;
@@ -58,6 +58,10 @@ pub(crate) struct Args {
     /// Spans a second; unset, as many as are answered.
     #[arg(long, value_name = "SPANS")]
     rate: Option<u32>,
+    /// Offer so many times what the server takes, which is measured first over a quarter of the time,
+    /// at least five seconds; bodies that it sheds are counted.
+    #[arg(long, value_name = "TIMES", conflicts_with = "rate")]
+    overload: Option<f64>,
     /// Count bodies that the server sheds, and go on; otherwise the first ends the run.
     #[arg(long)]
     count_refused: bool,
@@ -118,14 +122,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         count_refused: args.count_refused,
     };
     let warmup = Duration::from_secs(args.warmup.into());
-    let measured = load.run(
-        warmup,
-        Duration::from_secs(args.seconds.into()),
-        server.as_ref(),
-    );
+    let time = Duration::from_secs(args.seconds.into());
     let drain = server.as_ref().filter(|_| args.lake == Lake::On);
     let before = drain.map(Server::usage).transpose()?;
-    let measured = Box::pin(measured).await;
+    let measured = Box::pin(measure(
+        &load,
+        args.overload,
+        (warmup, time),
+        server.as_ref(),
+    ))
+    .await;
     let whole = match (drain, before, &measured) {
         (Some(server), Some(before), Ok(_)) => Some(drain::drained(server, before).await),
         _ => None,
@@ -143,6 +149,44 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         figures.text()
     })?;
     Ok(Exit::OK)
+}
+
+/// Connections of an overload: enough that those who wait for an answer do not slow the others.
+const OVERLOAD_CONNECTIONS: u32 = 256;
+
+/// The least time in which the capacity is measured.
+const CAPACITY_TIME: Duration = Duration::from_secs(5);
+
+/// Measures `load`, or what becomes of so many `times` the rate that the server takes.
+async fn measure(
+    load: &Load,
+    times: Option<f64>,
+    (warmup, time): (Duration, Duration),
+    server: Option<&Server>,
+) -> anyhow::Result<Measured> {
+    let Some(times) = times else {
+        return load.run(warmup, time, server).await;
+    };
+    let counting = Load {
+        count_refused: true,
+        ..load.clone()
+    };
+    let capacity = CAPACITY_TIME.max(time / 4);
+    let taken = counting.run(warmup, capacity, server).await?;
+    let capacity = taken.rate();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate is positive, and one beyond four billion spans a second is cut"
+    )]
+    let over = Load {
+        rate: Some((capacity * times) as u32),
+        connections: counting.connections.max(OVERLOAD_CONNECTIONS),
+        ..counting
+    };
+    let mut measured = over.run(warmup, time, server).await?;
+    measured.capacity = Some(capacity);
+    Ok(measured)
 }
 
 fn target(args: &Args, server: Option<&Server>) -> anyhow::Result<Target> {

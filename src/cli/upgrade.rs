@@ -49,7 +49,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     );
     let mut found = layouts::in_directory(dir)?;
     if !args.no_lake && has_lake(&config)? {
-        found.extend(Lake::layouts(&lake_config(&config)).await?);
+        found.extend(Lake::configured(&lake_config(&config))?.layouts().await?);
     }
     let ok = found.iter().all(is_readable);
     if args.place.json() {

@@ -275,7 +275,7 @@ impl Default for Config {
                 options: BTreeMap::new(),
                 partition: "tenant_date".into(),
                 flush_interval: Duration::from_secs(10),
-                flush_rows: 128 << 10,
+                flush_rows: 64 << 10,
             },
             query: Query {
                 memory: 512 << 20,
@@ -317,7 +317,7 @@ impl Default for Limits {
         Self {
             body_compressed: 16 << 20,
             body_decompressed: 64 << 20,
-            in_flight: 256 << 20,
+            in_flight: 192 << 20,
             zstd_window: 8 << 20,
             connections: 10_000,
             connections_per_peer: 256,
@@ -355,7 +355,7 @@ impl Default for Wal {
             batch_size: 32 << 20,
             batch_age: Duration::from_secs(1),
             retain: Duration::from_mins(10),
-            recent_memory: 256 << 20,
+            recent_memory: 96 << 20,
         }
     }
 }

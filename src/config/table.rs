@@ -125,7 +125,7 @@ const STATE: &[Setting] = &[
         Kind::Size,
         Count,
         wal.recent_memory,
-        "Memory for rows that are not yet in the lake; beyond it queries read them from the log's files."
+        "The most memory for rows that are not yet in the lake, within `limits.in_flight`; beyond it queries read them from the log's files."
     ),
     setting!(
         "lake.url",

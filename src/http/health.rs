@@ -28,6 +28,8 @@ enum Reason {
     Draining,
     /// The log takes nothing.
     DiskFull,
+    /// The lake gives no answer.
+    LakeUnreachable,
     /// Sinks do not keep up.
     LakeLagging,
 }
@@ -38,6 +40,7 @@ impl Reason {
             Self::Broken => "broken",
             Self::Draining => "draining",
             Self::DiskFull => "disk_full",
+            Self::LakeUnreachable => "lake_unreachable",
             Self::LakeLagging => "lake_lagging",
         }
     }
@@ -46,7 +49,7 @@ impl Reason {
     fn blocks(self) -> bool {
         match self {
             Self::Broken | Self::Draining | Self::DiskFull => true,
-            Self::LakeLagging => false,
+            Self::LakeUnreachable | Self::LakeLagging => false,
         }
     }
 
@@ -59,6 +62,10 @@ impl Reason {
             Self::DiskFull => {
                 "the disk or `wal.budget` is full; it goes on by itself once there is room"
             }
+            Self::LakeUnreachable => {
+                "the lake does not answer: rows are accepted and safe in the log, queries wait for \
+                 it; it is asked again and again, and the server's log says what came of it"
+            }
             Self::LakeLagging => {
                 "rows wait for the lake for more than 5 minutes; they are safe in the log. \
                  `weir_sink_failures_total` and the server's log say why"
@@ -70,11 +77,13 @@ impl Reason {
 /// What is amiss with `node` now, the worst first.
 fn reasons(node: &Node) -> Vec<Reason> {
     let log = node.log.status();
+    let unreachable = !node.lake_reached.get() || node.delivery.status().breaker_open;
     let lagging = node.lags().iter().any(|(_, lag)| *lag > LAG_MAX);
     let all = [
         (log.broken, Reason::Broken),
         (node.is_stopping(), Reason::Draining),
         (log.full, Reason::DiskFull),
+        (unreachable, Reason::LakeUnreachable),
         (lagging, Reason::LakeLagging),
     ];
     let found = all.into_iter().filter(|(is, _)| *is);

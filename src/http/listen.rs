@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::http::conn::cuts::{Cut, Cuts};
 use crate::http::conn::peers::{Peers, Seat, Sparingly};
 use crate::http::conn::{self, Host};
 
@@ -37,6 +38,8 @@ pub(crate) struct Rules {
     pub(crate) peers: Peers,
     /// Connections that are open.
     pub(crate) open: Arc<AtomicU64>,
+    /// Connections that the server ended, by why.
+    pub(crate) cuts: Arc<Cuts>,
     /// How long open connections have to finish at the end.
     pub(crate) drain: Duration,
 }
@@ -98,6 +101,8 @@ pub(crate) async fn serve(listener: Listener, rules: Rules, stop: impl Future<Ou
     let all = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(rules.drain, all).await.is_err() {
         let left = connections.len();
+        let cut = u64::try_from(left).unwrap_or(u64::MAX);
+        rules.cuts.count_many(Cut::Drain, cut);
         tracing::warn!(listener = name, left, "http.connections.cut");
     }
     connections.shutdown().await;
@@ -138,6 +143,7 @@ async fn accept(
         }
     };
     let Some(seat) = rules.peers.enter(peer.ip()) else {
+        rules.cuts.count(Cut::Peer);
         if let Some(count) = told.crowded.due() {
             let peer = peer.ip();
             tracing::warn!(listener = name, %peer, count, "http.peer.refused");

@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use weir_model::{Clock as _, SystemClock};
 
 use crate::config::Tls;
 use crate::http::conn::TLS_HANDSHAKE;
@@ -22,11 +23,18 @@ const SPEAK_TLS: &str = "HTTP/1.1 400 Bad Request\r\n\
     Connection: close\r\n\r\n\
     {\"title\":\"Bad Request\",\"status\":400,\"code\":\"tls_required\",\"detail\":\"this port speaks TLS: the URL must begin with https://\"}";
 
+/// How long before its end a certificate is complained about.
+const WARN_BEFORE_S: i64 = 30 * DAY_S;
+
+const DAY_S: i64 = 86_400;
+
 /// The certificates in use.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     settings: Tls,
     current: RwLock<Arc<ServerConfig>>,
+    /// When the first of the chain ends, in seconds since 1970, and the day on which that was told.
+    ends: Mutex<(Option<i64>, i64)>,
     /// What was last found in the files, good or bad.
     seen: Mutex<blake3::Hash>,
 }
@@ -92,6 +100,7 @@ impl Certificates {
         Ok(Some(Arc::new(Self {
             settings: settings.clone(),
             current: RwLock::new(files.config()?),
+            ends: Mutex::new((files.certificate.ends(), 0)),
             seen: Mutex::new(files.digest()),
         })))
     }
@@ -118,9 +127,11 @@ impl Certificates {
             return Look::Same;
         }
         *seen = digest;
-        match files.and_then(|files| files.config()) {
-            Ok(config) => {
+        let read = files.and_then(|files| Ok((files.config()?, files.certificate.ends())));
+        match read {
+            Ok((config, ends)) => {
                 *self.current.write() = config;
+                *self.ends.lock() = (ends, 0);
                 tracing::info!("tls.reloaded");
                 Look::Taken
             }
@@ -135,6 +146,27 @@ impl Certificates {
         }
     }
 
+    /// When the first of the chain ends, in seconds since 1970; `None` where that cannot be read.
+    pub(crate) fn ends(&self) -> Option<i64> {
+        self.ends.lock().0
+    }
+
+    /// Warns, once a day, of a certificate that ends within thirty days of `now_s`; says whether.
+    pub(crate) fn warn_of_end(&self, now_s: i64) -> bool {
+        let mut ends = self.ends.lock();
+        let (Some(end), told) = *ends else {
+            return false;
+        };
+        let today = now_s.div_euclid(DAY_S);
+        if end - now_s > WARN_BEFORE_S || told == today {
+            return false;
+        }
+        ends.1 = today;
+        let (days, file) = ((end - now_s).div_euclid(DAY_S), &self.settings.cert_file);
+        tracing::warn!(file, days, "tls.certificate.ends");
+        true
+    }
+
     fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.current.read()))
     }
@@ -143,6 +175,7 @@ impl Certificates {
 /// Looks at the files again and again; ends with its task.
 pub(crate) async fn keep_fresh(certificates: Arc<Certificates>) {
     loop {
+        certificates.warn_of_end(SystemClock.now_us().div_euclid(1_000_000));
         tokio::time::sleep(certificates.interval()).await;
         let own = Arc::clone(&certificates);
         // What it found it has logged; a panic there must not end the watch.

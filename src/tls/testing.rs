@@ -40,6 +40,11 @@ impl Authority {
 
     /// A certificate for 127.0.0.1 and localhost, for servers and clients alike.
     pub(crate) fn sign(&self, name: &str) -> Files {
+        self.sign_until(name, (4000, 1, 1))
+    }
+
+    /// The same, which ends with the beginning of a day.
+    pub(crate) fn sign_until(&self, name: &str, (year, month, day): (i32, u8, u8)) -> Files {
         let key = KeyPair::generate().unwrap();
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
@@ -48,6 +53,7 @@ impl Authority {
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
+        params.not_after = rcgen::date_time_ymd(year, month, day);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let folder = self.file.parent().unwrap();
         let write = |ending: &str, text: String| {

@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub(crate) mod disk;
+pub(crate) mod folder;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod keys;

@@ -4,11 +4,15 @@
  * FSYNC_SHIM=fail          the call number FSYNC_SHIM_AT on a file under a folder "wal" says EIO and
  *                         leaves the file FSYNC_SHIM_MARK behind; calls after it work again, as they
  *                         do on Linux, so that a program which tries again believes all is well
+ * FSYNC_SHIM=kill          once the file FSYNC_SHIM_MARK is there, the next fdatasync of such a file,
+ *                         which is that of a frame, is made, and the process is killed before whoever
+ *                         called it hears of its success
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +47,13 @@ static int sync_call(int fd, const char *name) {
         }
     }
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
+    if (mode && strcmp(mode, "kill") == 0 && strcmp(name, "fdatasync") == 0 && in_log(fd)) {
+        const char *mark = getenv("FSYNC_SHIM_MARK");
+        int armed = mark && access(mark, F_OK) == 0;
+        int done = real(fd);
+        if (armed && done == 0) kill(getpid(), SIGKILL);
+        return done;
+    }
     return real(fd);
 }
 

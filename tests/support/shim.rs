@@ -27,6 +27,15 @@ pub(crate) fn skip_fsync(settings: Settings, library: &Path) -> Settings {
         .with("FSYNC_SHIM", "skip")
 }
 
+/// The first fsync on the write-ahead log after the file `armed` was made succeeds, and the process is
+/// killed before it learns of that.
+pub(crate) fn kill_after_fsync(settings: Settings, library: &Path, armed: &Path) -> Settings {
+    settings
+        .with("LD_PRELOAD", &library.to_string_lossy())
+        .with("FSYNC_SHIM", "kill")
+        .with("FSYNC_SHIM_MARK", &armed.to_string_lossy())
+}
+
 /// The fsync number `at` on the write-ahead log fails once, and the file `mark` is then there.
 pub(crate) fn fail_fsync(settings: Settings, library: &Path, at: u32, mark: &Path) -> Settings {
     settings

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::admission::Budget;
 use crate::wal::Planted;
 
 /// The log's settings.
@@ -35,6 +36,9 @@ pub struct LogConfig {
     pub retain: Duration,
     /// Recent rows beyond this many bytes are dropped from memory and read from the segments.
     pub recent_bytes_max: usize,
+    /// What is free of this budget is as much as recent rows may take in memory, below
+    /// `recent_bytes_max`: rows can be read again from the segments, what requests hold cannot.
+    pub recent_budget: Option<Budget>,
     /// A full disk or budget is not tried again before this much time has passed; it is also what
     /// callers are told to wait.
     pub retry_after: Duration,
@@ -65,6 +69,7 @@ impl Default for LogConfig {
             batch_age: Duration::from_secs(1),
             retain: Duration::from_secs(600),
             recent_bytes_max: 256 * 1024 * 1024,
+            recent_budget: None,
             retry_after: Duration::from_secs(1),
             required_sinks: Vec::new(),
             lake_sink: "lake".to_owned(),
@@ -75,6 +80,12 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
+    /// How many bytes of recent rows may be in memory now.
+    pub(crate) fn recent_bytes(&self) -> usize {
+        let free = self.recent_budget.as_ref().map_or(usize::MAX, Budget::free);
+        self.recent_bytes_max.min(free)
+    }
+
     /// The names of the sinks that hold frames back, the lake's among them.
     pub(crate) fn required(&self) -> Vec<String> {
         let mut names = self.required_sinks.clone();

@@ -284,7 +284,7 @@ impl Core {
             segment.last_time_us = self.clock.now_us();
             segment.last_seq = Some(place.seq);
         }
-        state.shrink_memory(self.shared.config.recent_bytes_max);
+        state.shrink_memory(self.shared.config.recent_bytes());
         let counters = &mut state.counters;
         counters.frames += 1;
         counters.bytes += u64::from(place.bytes);

@@ -147,6 +147,16 @@ impl Log {
         self.shared.node()
     }
 
+    /// All ids that the node has had, the present one last: its rows are stored under these.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.shared.nodes()
+    }
+
+    /// As [`RecentRows::pin`], for rows that were accepted under one of [`nodes`](Self::nodes).
+    pub fn pin_of(&self, dataset: Dataset, node: NodeId) -> PinnedRows {
+        self.shared.pin_of(dataset, node)
+    }
+
     /// The cursors of all sinks. Moving one lets segments be deleted.
     pub fn cursors(&self) -> Arc<dyn Cursors> {
         self.shared.cursors()

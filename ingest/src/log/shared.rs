@@ -183,6 +183,12 @@ impl Shared {
         Arc::clone(&self.cursors) as Arc<dyn Cursors>
     }
 
+    /// All ids of the node, the present one last.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        let state = self.state.lock();
+        state.eras.iter().map(|era| era.node.clone()).collect()
+    }
+
     /// The node's present id.
     pub fn node(&self) -> NodeId {
         let state = self.state.lock();
@@ -311,7 +317,11 @@ impl Shared {
     ///
     /// Rows under a former name of this node are left out: a snapshot could not tell them apart.
     pub fn pin(&self, dataset: Dataset) -> PinnedRows {
-        let node = self.node();
+        self.pin_of(dataset, self.node())
+    }
+
+    /// The same, of rows that were accepted under the name `node`.
+    pub fn pin_of(&self, dataset: Dataset, node: NodeId) -> PinnedRows {
         let after = self.cursors.get(&self.config.lake_sink, dataset);
         let state = self.state.lock();
         let mut blocks: Vec<Arc<dyn RecentBlock>> = Vec::new();

@@ -9,5 +9,5 @@ SELECT
     min(agent_name) AS agent_name,
     count(*) FILTER (WHERE op_kind IN ('llm', 'embedding', 'rerank')) AS model_calls,
     sum(cost_usd) FILTER (WHERE op_kind IN ('llm', 'embedding', 'rerank')) AS cost_usd
-FROM spans
+FROM spans_distinct
 GROUP BY trace_id

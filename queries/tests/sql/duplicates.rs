@@ -76,6 +76,23 @@ fn a_span_that_is_stored_again_is_there_once_wherever_its_copies_are() {
 }
 
 #[test]
+fn a_trace_counts_a_span_that_was_stored_again_once() {
+    run(async {
+        let site = Site::new(Partition::DateAndTenant).await;
+        for rows in &deliveries() {
+            site.store(Dataset::Spans, &spans(rows)).await;
+        }
+        let sql = "SELECT trace_id, spans FROM traces";
+        // Span 1 and 3 once, 2 with both its contents, 4 twice as it cannot be told from its copy.
+        let expected = format!("trace_id,spans\n{:032x},6\n", 0);
+        assert_eq!(site.csv("acme", sql).await, expected);
+        let sql = "SELECT t.spans, count(*) AS stored FROM traces t JOIN spans s \
+                   ON t.trace_id = s.trace_id GROUP BY 1";
+        assert_eq!(site.csv("acme", sql).await, "spans,stored\n6,8\n");
+    });
+}
+
+#[test]
 fn the_first_accepted_wins_even_if_it_reaches_the_lake_last() {
     run(async {
         let site = Site::new(Partition::DateAndTenant).await;

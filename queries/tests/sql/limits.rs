@@ -75,6 +75,72 @@ fn joins_that_make_many_rows_of_few_are_stopped_soon() {
     });
 }
 
+/// Queries that take long in different places: planning, reading, joining, sorting, grouping.
+const LONG: &[&str] = &[
+    ENDLESS,
+    "SELECT count(*) FROM spans a, spans b, spans c WHERE a.name || b.name || c.name = 'x'",
+    "SELECT count(*), min(random()) FROM spans a JOIN spans b ON a.kind = b.kind, spans c",
+    "SELECT count(*) FROM spans a LEFT JOIN spans b ON a.kind = b.kind AND a._row + b._row < -1, \
+     spans c WHERE a.name || c.name = 'x'",
+    "SELECT a.name, row_number() OVER (PARTITION BY b.kind ORDER BY a.name || b.name) AS n \
+     FROM spans a, spans b ORDER BY n DESC, 1 LIMIT 3",
+    "SELECT a.name || b.name, count(DISTINCT b.span_id) FROM spans a, spans b GROUP BY 1 \
+     ORDER BY 2, 1 LIMIT 3",
+    "SELECT count(*) FROM spans_distinct a, spans_distinct b, traces c \
+     WHERE a.name || b.name || c.trace_id = 'x'",
+    "SELECT (SELECT count(*) FROM spans b, spans c WHERE a.kind = b.kind AND b.name || c.name = \
+     'x') FROM spans a",
+    "SELECT a.name FROM spans a, spans b UNION SELECT b.name || c.name FROM spans b, spans c",
+];
+
+#[test]
+fn whatever_a_query_is_doing_when_its_time_or_memory_is_over_it_is_told_so() {
+    run(async {
+        // With little memory a join gives up in the midst of its work, which must not look like a
+        // fault of the server.
+        for memory in [1 << 20, 8 << 20, 256 << 20] {
+            let site = Site::with(Partition::DateAndTenant, |c| {
+                c.queries_max = 64;
+                c.query_memory_bytes = memory;
+                c.memory_bytes = 1 << 30;
+            })
+            .await;
+            site.store(Dataset::Spans, &many(1500)).await;
+            site.recent.accept(Dataset::Spans, &many(500));
+            let site = Arc::new(site);
+            for timeout_ms in [3, 40, 400, 1500] {
+                ask_all(&site, Duration::from_millis(timeout_ms)).await;
+            }
+            all_have_ended(&site).await;
+        }
+    });
+}
+
+/// Asks all the long queries at once.
+async fn ask_all(site: &Arc<Site>, timeout: Duration) {
+    let mut all = tokio::task::JoinSet::new();
+    for sql in LONG {
+        let site = Arc::clone(site);
+        all.spawn(async move {
+            let limits = QueryLimits {
+                timeout: Some(timeout),
+                ..QueryLimits::default()
+            };
+            let tenant = TenantId::new("acme").unwrap();
+            let ended = site.engine.query(&tenant, sql, &limits).await;
+            (sql, ended.map(|answer| answer.rows()))
+        });
+    }
+    while let Some(ended) = all.join_next().await {
+        let (sql, ended) = ended.unwrap();
+        let code = ended.as_ref().map_or_else(|e| e.code(), |_| "answered");
+        assert!(
+            ["answered", "query_timeout", "query_memory"].contains(&code),
+            "{sql} within {timeout:?}: {ended:?}"
+        );
+    }
+}
+
 #[test]
 fn a_query_whose_caller_is_gone_is_stopped() {
     run(async {

@@ -93,7 +93,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Kind::Size,
         Count,
         limits.in_flight,
-        "The bytes that all requests together may hold in memory; beyond it they are turned away with 503 and `Retry-After`."
+        "The memory that all rows on their way may take together: requests in flight, rows that are being written to the lake, and, as far as it is free of these, recent rows (`wal.recent_memory`). Requests beyond it are turned away with 503 and `Retry-After`."
     ),
     setting!(
         "limits.decoded",

@@ -8,11 +8,15 @@
 //!
 //! * At every moment either a timer of the client runs or a request is in service, which has timers
 //!   of its own: no client holds a connection by doing nothing, or by doing something slowly.
+//! * A body that is refused unread is thrown away behind its answer, within bounds, so that clients
+//!   of HTTP/1 read the refusal instead of a reset.
 //! * Once the node closes, a connection without a request ends at once, and others after it.
 
+pub(crate) mod cuts;
 mod pace;
 pub(crate) mod peers;
 mod socket;
+pub(crate) mod unread;
 
 use std::convert::Infallible;
 use std::io;
@@ -20,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::header::EXPECT;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -32,6 +37,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
+use cuts::{Cut, Cuts};
 pub(crate) use pace::Timers;
 use pace::{Answer, Pace, Request, Serving};
 use peers::Sparingly;
@@ -59,6 +65,10 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 
 /// How long it may leave that without an answer.
 const PING_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What one HTTP/1 connection reads ahead at most; hyper's own limit of 400 KiB is a hundred MiB for
+/// 256 senders.
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// How many headers hyper takes without an allocation for each request.
 const HEADERS_INLINE: usize = 100;
@@ -89,6 +99,8 @@ pub(crate) struct Host {
     pub(crate) tls: Option<Arc<Certificates>>,
     /// Tells of clients that speak TLS where there is none.
     pub(crate) mistaken: Arc<Sparingly>,
+    /// Counts connections that the server ends.
+    pub(crate) cuts: Arc<Cuts>,
 }
 
 /// Serves `stream` until it ends, by the client, a timer, or `closing`.
@@ -103,7 +115,12 @@ pub(crate) async fn serve(stream: TcpStream, host: &Host, mut closing: watch::Re
             };
             match secured {
                 Ok(stream) => Box::pin(converse(stream, host, closing)).await,
-                Err(error) => Err(error.into()),
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::TimedOut {
+                        host.cuts.count(Cut::Handshake);
+                    }
+                    Err(error.into())
+                }
             }
         }
     };
@@ -123,7 +140,7 @@ where
     let begun = tokio::select! {
         biased;
         () = closed(&mut closing) => return Ok(()),
-        begun = begin(&mut stream, timers) => begun?,
+        begun = begin(&mut stream, timers, &host.cuts) => begun?,
     };
     let Some(begun) = begun else {
         return Ok(());
@@ -134,12 +151,13 @@ where
         }
         return Ok(());
     }
-    let pace = Pace::new(timers, begun.http2, begun.at);
+    let pace = Pace::new(timers, begun.http2, begun.at, &host.cuts);
     let socket = TokioIo::new(Socket::new(stream, begun.bytes, Arc::clone(&pace)));
     let (routes, own) = (host.routes.clone(), Arc::clone(&pace));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let serving = Serving::begin(&own);
-        let request = request.map(|body| Request::new(body, &own));
+        let waits = request.headers().contains_key(EXPECT);
+        let request = request.map(|body| Request::new(body, &own, waits));
         let answer = routes.clone().oneshot(request);
         async move {
             let answer = answer.await?;
@@ -156,12 +174,15 @@ where
 }
 
 fn http1(limits: &Limits) -> http1::Builder {
+    let header_bytes = usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX);
     let mut builder = http1::Builder::new();
     // The socket has the timers: hyper's own would time the rest between requests and their
     // headers as one.
     builder
         .header_read_timeout(None)
-        .max_header_size(usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX));
+        // A body passes through it in pieces, so that it need not be large; a head must fit.
+        .max_buf_size(BUFFER_BYTES.max(header_bytes.saturating_mul(2)))
+        .max_header_size(header_bytes);
     if limits.headers_max != HEADERS_INLINE {
         builder.max_headers(limits.headers_max);
     }
@@ -185,24 +206,37 @@ fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
 }
 
 /// Runs a connection to its end, which it is asked for once the node closes or it has rested.
-async fn drive<C>(connection: C, closing: &mut watch::Receiver<bool>, pace: &Pace) -> Ended
+async fn drive<C>(connection: C, closing: &mut watch::Receiver<bool>, pace: &Arc<Pace>) -> Ended
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
     let mut connection = std::pin::pin!(connection);
+    let mut discard = std::pin::pin!(unread::discard(pace));
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => Some(ended),
+        never = discard.as_mut() => match never {},
         () = closed(closing) => None,
-        () = pace.rested() => None,
+        () = pace.rested() => {
+            pace.cut(Cut::KeepAlive);
+            None
+        }
     };
     let ended = match ended {
         Some(ended) => ended,
         None => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                biased;
+                ended = connection => ended,
+                never = discard => match never {},
+            }
         }
     };
+    if ended.as_ref().is_err_and(hyper::Error::is_timeout) {
+        // All other timers are the socket's: this is hyper's, of pings.
+        pace.cut(Cut::Ping);
+    }
     Ok(ended?)
 }
 
@@ -225,9 +259,14 @@ struct Begun {
 /// # Errors
 ///
 /// Where the socket fails, or the client takes longer than it may.
-async fn begin<S: AsyncRead + Unpin>(stream: &mut S, timers: Timers) -> io::Result<Option<Begun>> {
+async fn begin<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    timers: Timers,
+    cuts: &Cuts,
+) -> io::Result<Option<Begun>> {
     let mut seen = [0_u8; PREFACE.len()];
-    let count = tokio::time::timeout(timers.first_byte, stream.read(&mut seen)).await??;
+    let first = tokio::time::timeout(timers.first_byte, stream.read(&mut seen)).await;
+    let count = first.inspect_err(|_| cuts.count(Cut::FirstByte))??;
     if count == 0 {
         return Ok(None);
     }
@@ -242,7 +281,8 @@ async fn begin<S: AsyncRead + Unpin>(stream: &mut S, timers: Timers) -> io::Resu
             break true;
         }
         let rest = seen.get_mut(count..).unwrap_or_default();
-        let more = tokio::time::timeout_at(at + timers.header, stream.read(rest)).await??;
+        let more = tokio::time::timeout_at(at + timers.header, stream.read(rest)).await;
+        let more = more.inspect_err(|_| cuts.count(Cut::Header))??;
         if more == 0 {
             return Ok(None);
         }

@@ -11,6 +11,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use crate::http::conn::cuts::{Cut, Cuts};
+use crate::http::conn::unread::Unread;
 
 /// How long a connection may take for what.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +43,9 @@ pub(super) struct Pace {
     timers: Timers,
     http2: bool,
     state: Mutex<State>,
+    unread: Unread,
+    cuts: Arc<Cuts>,
+    cut: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -62,8 +69,14 @@ struct State {
 }
 
 impl Pace {
-    /// Of a connection that has sent its first bytes at `first_byte`.
-    pub(super) fn new(timers: Timers, http2: bool, first_byte: Instant) -> Arc<Self> {
+    /// Of a connection that has sent its first bytes at `first_byte`; its end is counted in `cuts`
+    /// where it is the server's.
+    pub(super) fn new(
+        timers: Timers,
+        http2: bool,
+        first_byte: Instant,
+        cuts: &Arc<Cuts>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             timers,
             http2,
@@ -77,7 +90,41 @@ impl Pace {
                 progress: first_byte,
                 reader: None,
             }),
+            unread: Unread::default(),
+            cuts: Arc::clone(cuts),
+            cut: AtomicBool::new(false),
         })
+    }
+
+    /// Counts that the connection is cut; the first cause is the one that counts.
+    pub(super) fn cut(&self, why: Cut) {
+        if !self.cut.swap(true, Ordering::Relaxed) {
+            self.cuts.count(why);
+        }
+    }
+
+    /// Counts that the connection is cut as its client says nothing.
+    pub(super) fn cut_silent(&self) {
+        let why = {
+            let state = self.state.lock();
+            match state.head_since {
+                _ if state.serving > 0 => Cut::Idle,
+                Some(_) if !self.http2 => Cut::Header,
+                Some(_) | None => Cut::KeepAlive,
+            }
+        };
+        self.cut(why);
+    }
+
+    /// Where bodies are left that nobody wants.
+    pub(super) fn unread(&self) -> &Unread {
+        &self.unread
+    }
+
+    /// A left body is being thrown away; until this is dropped the connection counts as in service,
+    /// and what comes as part of the body.
+    pub(super) fn discarding(self: &Arc<Self>) -> Discarding {
+        Discarding(Serving(Arc::clone(self)))
     }
 
     /// How long a write may wait.
@@ -175,6 +222,17 @@ impl Drop for Serving {
     }
 }
 
+/// A body that is being thrown away.
+#[derive(Debug)]
+pub(super) struct Discarding(Serving);
+
+impl Drop for Discarding {
+    fn drop(&mut self) {
+        let mut state = self.0.0.state.lock();
+        state.bodies = state.bodies.saturating_sub(1);
+    }
+}
+
 /// The answer may end where nobody reads any more, in another task or at the end of a poll.
 fn wake(reader: Option<Waker>) {
     if let Some(reader) = reader {
@@ -185,17 +243,25 @@ fn wake(reader: Option<Waker>) {
 /// A request's body; tells when it ends, so that what comes behind it is known for another request.
 #[derive(Debug)]
 pub(super) struct Request {
-    body: Incoming,
+    /// None only once it is dropped.
+    body: Option<Incoming>,
     open: Option<Arc<Pace>>,
+    /// The client waits for a word before it sends the body, and has none yet.
+    waits: bool,
 }
 
 impl Request {
-    pub(super) fn new(body: Incoming, pace: &Arc<Pace>) -> Self {
+    /// The body of a request whose client `waits` for `100 Continue`, or does not.
+    pub(super) fn new(body: Incoming, pace: &Arc<Pace>, waits: bool) -> Self {
         let open = (!body.is_end_stream()).then(|| {
             pace.state.lock().bodies += 1;
             Arc::clone(pace)
         });
-        Self { body, open }
+        Self {
+            body: Some(body),
+            open,
+            waits,
+        }
     }
 
     fn end(&mut self) {
@@ -214,25 +280,39 @@ impl HttpBody for Request {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if matches!(frame, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream() {
+        self.waits = false;
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = Pin::new(&mut *body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None | Some(Err(_)))) || body.is_end_stream() {
             self.end();
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let body = self.body.as_ref();
+        body.map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.end();
+        let left = self.body.take().filter(|_| !self.waits);
+        match (&self.open, left) {
+            // It stays open, and its request in service, until it has been thrown away.
+            (Some(pace), Some(body)) if !pace.http2 => {
+                pace.state.lock().serving += 1;
+                pace.unread.leave(body);
+                self.open = None;
+            }
+            _ => self.end(),
+        }
     }
 }
 
@@ -320,7 +400,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_request_of_a_connection_has_its_time_for_headers() {
-        let pace = Pace::new(TIMERS, false, Instant::now());
+        let pace = Pace::new(TIMERS, false, Instant::now(), &Arc::default());
         for _ in 0..3 {
             pace.heard();
             assert_eq!(left(&pace), Some(10));
@@ -337,7 +417,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_came_early_is_timed_from_the_end_of_the_request_before() {
-        let pace = Pace::new(TIMERS, false, Instant::now());
+        let pace = Pace::new(TIMERS, false, Instant::now(), &Arc::default());
         let serving = Serving::begin(&pace);
         pace.heard();
         drop(serving);
@@ -346,7 +426,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_over_http2_that_nobody_takes_has_a_deadline() {
-        let pace = Pace::new(TIMERS, true, Instant::now());
+        let pace = Pace::new(TIMERS, true, Instant::now(), &Arc::default());
         let serving = Serving::begin(&pace);
         assert_eq!(left(&pace), None);
         let mut answer = Answer::new(Body::from("x"), serving);
@@ -359,7 +439,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_http2_is_ended_politely_after_its_rest() {
-        let pace = Pace::new(TIMERS, true, Instant::now());
+        let pace = Pace::new(TIMERS, true, Instant::now(), &Arc::default());
         let serving = Serving::begin(&pace);
         let begun = Instant::now();
         let rested = tokio::time::timeout(Duration::from_secs(300), pace.rested()).await;
@@ -367,7 +447,7 @@ mod tests {
         drop(serving);
         pace.rested().await;
         assert_eq!(begun.elapsed().as_secs(), 375);
-        let http1 = Pace::new(TIMERS, false, Instant::now());
+        let http1 = Pace::new(TIMERS, false, Instant::now(), &Arc::default());
         let rested = tokio::time::timeout(Duration::from_secs(300), http1.rested()).await;
         assert!(rested.is_err());
     }

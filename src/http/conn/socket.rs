@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::http::conn::cuts::Cut;
 use crate::http::conn::pace::Pace;
 
 /// A stream under its connection's timers, with what was read of it before.
@@ -49,7 +50,10 @@ impl<S> Socket<S> {
         let since = *self.waiting.get_or_insert_with(Instant::now);
         let until = since + self.pace.write_patience();
         match self.writing.poll(cx, until) {
-            Poll::Ready(()) => Poll::Ready(Err(slow("the client takes no more"))),
+            Poll::Ready(()) => {
+                self.pace.cut(Cut::Idle);
+                Poll::Ready(Err(slow("the client takes no more")))
+            }
             Poll::Pending => Poll::Pending,
         }
     }
@@ -82,7 +86,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
                 Poll::Pending => return Poll::Pending,
                 // What was due may have been put off meanwhile.
                 Poll::Ready(()) if self.pace.deadline().is_none_or(|due| due > until) => {}
-                Poll::Ready(()) => return Poll::Ready(Err(slow("the client sends no more"))),
+                Poll::Ready(()) => {
+                    self.pace.cut_silent();
+                    return Poll::Ready(Err(slow("the client sends no more")));
+                }
             }
         }
     }
@@ -174,7 +181,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_read_before_comes_first_and_silence_ends_in_its_time() {
         let (mut client, server) = tokio::io::duplex(64);
-        let pace = Pace::new(TIMERS, false, Instant::now());
+        let pace = Pace::new(TIMERS, false, Instant::now(), &Arc::default());
         let mut socket = Socket::new(server, Bytes::from_static(b"GET"), Arc::clone(&pace));
         client.write_all(b" /").await.unwrap();
         let mut read = [0; 5];
@@ -198,7 +205,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_timer_that_was_put_off_does_not_ring_early_and_can_be_brought_forward() {
         let (mut client, server) = tokio::io::duplex(64);
-        let pace = Pace::new(TIMERS, false, Instant::now());
+        let pace = Pace::new(TIMERS, false, Instant::now(), &Arc::default());
         let mut socket = Socket::new(server, Bytes::new(), Arc::clone(&pace));
         let mut read = [0; 1];
         drop(Serving::begin(&pace));
@@ -222,7 +229,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_nothing_is_given_up_and_one_that_reads_slowly_is_not() {
         let (mut client, server) = tokio::io::duplex(8);
-        let pace = Pace::new(TIMERS, false, Instant::now());
+        let pace = Pace::new(TIMERS, false, Instant::now(), &Arc::default());
         let mut socket = Socket::new(server, Bytes::new(), pace);
         let slowly = async {
             let mut read = [0; 8];

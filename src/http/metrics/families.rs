@@ -83,12 +83,22 @@ families! {
     LAST_ARRIVAL = Gauge "weir_last_arrival_timestamp_seconds" [],
         "When a request was last accepted; the start of the process where none was";
     CONNECTIONS = Gauge "weir_connections" [], "Connections open";
+    CONNECTIONS_CUT = Counter "weir_connections_cut_total" ["by"],
+        "Connections that the server ended, by the timer or cap that did it";
+    QUOTA_REFUSALS = Counter "weir_quota_refusals_total" ["quota"],
+        "Requests and questions refused as a quota of their tenant or key was used up";
+    CERTIFICATE_END = Gauge "weir_tls_certificate_expiry_timestamp_seconds" [],
+        "When the first certificate of the chain in use ends, where TLS is on";
     IN_FLIGHT = Gauge "weir_in_flight_bytes" [], "Bytes that requests in flight hold";
     IN_FLIGHT_LIMIT = Gauge "weir_in_flight_limit_bytes" [], "Bytes that they may hold";
     RESENDS = Gauge "weir_resends_remembered" ["kind"],
         "Requests whose resend is recognised, by their bytes or by the sender's idempotency key";
     RESEND_WINDOW = Gauge "weir_resend_window_seconds" ["kind"],
         "How far back all resends are recognised: less than 600 or 86400 where the table is full";
+    DUPLICATES = Counter "weir_suspected_duplicate_rows_total" [],
+        "Spans stored whose tenant, ids and content were accepted before, by a late or re-batched retry; spans_distinct leaves them out";
+    DUPLICATE_WINDOW = Gauge "weir_suspected_duplicate_window_seconds" [],
+        "How far back such spans are recognised: since the start, or as many as half a million places hold";
     QUERIES = Counter "weir_queries_total" [], "Queries answered";
     QUERIES_FAILED = Counter "weir_queries_failed_total" [], "Queries refused or failed";
     ACCEPTED = Counter "weir_accepted_rows_total" ["dataset"],

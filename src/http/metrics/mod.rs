@@ -119,6 +119,16 @@ fn door(text: &mut Text, node: &Node) {
     text.one(families::UNSTORED, float(read(&counters.unstored)));
     text.one(families::LAST_ARRIVAL, last_arrival(node));
     text.one(families::CONNECTIONS, float(read(&counters.connections)));
+    let cuts = counters.cuts.read();
+    let cuts = cuts.map(|(cut, count)| ([cut.word().to_owned()], float(count)));
+    text.many(families::CONNECTIONS_CUT, cuts);
+    let ends = node.certificates.as_ref().and_then(|c| c.ends());
+    let ends = ends.and_then(|end| u64::try_from(end).ok());
+    let ends: Vec<([String; 0], f64)> = ends.map(|end| ([], float(end))).into_iter().collect();
+    text.many(families::CERTIFICATE_END, ends);
+    let refused = node.access.meters().refused();
+    let refused = refused.map(|(quota, count)| ([quota.to_owned()], float(count)));
+    text.many(families::QUOTA_REFUSALS, refused);
     let budget = &node.intake.budget;
     text.one(families::IN_FLIGHT, float_of(budget.used()));
     text.one(families::IN_FLIGHT_LIMIT, float_of(budget.limit()));
@@ -132,6 +142,9 @@ fn door(text: &mut Text, node: &Node) {
     let back =
         windows.map(|(name, (_, back_s))| (kind(name), float(u64::try_from(back_s).unwrap_or(0))));
     text.many(families::RESEND_WINDOW, back);
+    let (seen, now_s) = (&counters.duplicates, counters.began.seconds());
+    text.one(families::DUPLICATES, float(seen.found()));
+    text.one(families::DUPLICATE_WINDOW, float(seen.window_s(now_s)));
     text.one(families::QUERIES, float(read(&counters.queries)));
     text.one(
         families::QUERIES_FAILED,

@@ -237,3 +237,39 @@ async fn logs_and_metrics_are_answered_and_not_stored() {
     assert_eq!((empty.status.as_u16(), empty.body.len()), (200, 0));
     rig.app.stop().await.unwrap();
 }
+
+/// A retry that packs spans anew is no resend of a body; its spans are stored, and counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_come_again_in_another_body_are_stored_and_counted() {
+    let rig = Rig::start().await;
+    let body = |ids: &[u32]| {
+        let spans: Vec<serde_json::Value> = ids
+            .iter()
+            .map(|id| {
+                serde_json::json!({
+                    "trace_id": "0af7651916cd43dd8448eb211c80319c",
+                    "span_id": format!("{id:016x}"),
+                    "name": "a",
+                    "start_time": 1_760_000_000_000_000_000_i64,
+                })
+            })
+            .collect();
+        serde_json::json!({ "spans": spans }).to_string()
+    };
+    for ids in [&[1, 2][..], &[2, 3], &[2, 3], &[4]] {
+        let taken = rig.post("/v1/traces", "application/json", body(ids)).await;
+        assert_eq!(taken.status, 200, "{:?}", taken.body);
+    }
+    let metrics = rig.get("/metrics").await;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    // The third body was folded: it is no suspicion, but known.
+    assert!(
+        metrics.contains("weir_suspected_duplicate_rows_total 1\n"),
+        "{metrics}"
+    );
+    let counts = rig.sql(
+        "SELECT (SELECT count(*) FROM spans) AS a, (SELECT count(*) FROM spans_distinct) AS b",
+    );
+    assert_eq!(counts.await[0], serde_json::json!([5, 4]));
+    rig.app.stop().await.unwrap();
+}

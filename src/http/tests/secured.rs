@@ -219,3 +219,26 @@ async fn with_tls_other_machines_may_come_if_there_is_a_key() {
     let refused = Box::pin(App::start(&config)).await.err().unwrap();
     assert!(matches!(refused, StartError::NoKeys { .. }), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_ends_soon_is_told_in_the_metrics_and_once_a_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new(dir.path(), "ca");
+    let files = authority.sign_until("soon", (2031, 2, 3));
+    let rig = Rig::start_with(|config| config.tls = settings(&files, None)).await;
+    let metrics = rig.get("/metrics").await;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    let told = "weir_tls_certificate_expiry_timestamp_seconds 1927843200\n";
+    assert!(metrics.contains(told), "{metrics}");
+    let certificates = rig.app.node().certificates.clone().unwrap();
+    let (end, day) = (1_927_843_200, 86_400);
+    assert!(
+        !certificates.warn_of_end(end - 31 * day),
+        "more than 30 days"
+    );
+    assert!(certificates.warn_of_end(end - 30 * day));
+    assert!(!certificates.warn_of_end(end - 30 * day + 60), "told today");
+    assert!(certificates.warn_of_end(end - 29 * day));
+    assert!(certificates.warn_of_end(end + day), "it has ended");
+    rig.app.stop().await.unwrap();
+}

@@ -55,10 +55,9 @@ async fn a_second_start_on_the_directory_is_refused_and_a_later_one_works() {
     let config = config_in(rig.dir.path());
     let second = Box::pin(App::start(&config)).await;
     let error = second.err().unwrap();
-    assert!(
-        error.to_string().contains("in use by another weir process"),
-        "{error}"
-    );
+    let told = format!("{:#}", anyhow::Error::new(error));
+    assert!(told.contains("in use by another weir process"), "{told}");
+    assert_eq!(told.matches("in use").count(), 1, "{told}");
     let Rig { app, dir } = rig;
     app.stop().await.unwrap();
     let app = Box::pin(App::start(&config)).await.unwrap();

@@ -1,7 +1,7 @@
 //! The price list, and which of its entries a call is priced by.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use chrono::{NaiveDate, NaiveTime};
@@ -73,7 +73,8 @@ pub enum Priced {
 /// An immutable list of prices.
 #[derive(Debug)]
 pub struct PriceList {
-    calculator: Calculator,
+    /// Made when the first model is looked for: it takes 15 MiB, which a node at rest need not have.
+    calculator: LazyLock<Result<Calculator, genai_prices::Error>>,
     providers: HashMap<String, Provider>,
     name: String,
     remembered: RwLock<Remembered>,
@@ -223,11 +224,24 @@ impl PriceList {
     pub fn standard() -> Result<Self, ListError> {
         let providers: Vec<Provider> = serde_json::from_slice(STANDARD)?;
         Ok(Self {
-            calculator: Calculator::from_json(STANDARD)?,
+            calculator: LazyLock::new(|| Calculator::from_json(STANDARD)),
             providers: providers.into_iter().map(|p| (p.id.clone(), p)).collect(),
             name: STANDARD_NAME.to_owned(),
             remembered: RwLock::default(),
         })
+    }
+
+    /// Makes the library's own calculator now, which the first call would make otherwise: it takes
+    /// tens of milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// Where the library refuses the list; then nothing can be priced.
+    pub fn warm(&self) -> Result<(), ListError> {
+        self.calculator
+            .as_ref()
+            .map(drop)
+            .map_err(|e| e.clone().into())
     }
 
     /// Prices `call`.
@@ -277,7 +291,7 @@ impl PriceList {
         let usage = Usage::new();
         let mut request = PriceRequest::new(model, &usage);
         request.provider_id = provider;
-        let found = self.calculator.calculate(&request).ok()?;
+        let found = self.calculator.as_ref().ok()?.calculate(&request).ok()?;
         let by = self.providers.get(&found.provider_id)?;
         let own = by.models.iter().find(|m| m.id == found.model_id);
         let borrowed = || {
@@ -360,7 +374,11 @@ impl PriceList {
                 request.price_context.push((key, value));
             }
         }
-        let priced = self.calculator.calculate(&request).map_err(|e| e.kind())?;
+        let calculator = self
+            .calculator
+            .as_ref()
+            .map_err(genai_prices::Error::kind)?;
+        let priced = calculator.calculate(&request).map_err(|e| e.kind())?;
         Ok(priced.total_price)
     }
 }
