@@ -23,6 +23,7 @@
 //! * Money is never a binary float: amounts are integers of 10^-12 US dollars, rounded half to even
 //!   once.
 
+mod addition;
 mod columns;
 mod derive;
 mod enrich;
@@ -37,6 +38,10 @@ mod scalar;
 mod source;
 mod usage;
 
-pub use enrich::Enricher;
+pub use addition::{Addition, AdditionFault};
+pub use enrich::{ColumnSource, Enricher, Explained};
 pub use mapping::MappingError;
-pub use price::{Call, ListError, PriceList, Priced, Tokens};
+pub use price::{
+    Call, KeptError, ListError, Override, OverrideFault, OverrideRate, Prefer, PriceList, Priced,
+    Pricer, Prices, Quote, QuotedRate, Tariff, Tokens, check_overrides,
+};

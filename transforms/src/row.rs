@@ -160,6 +160,12 @@ impl<'a> Row<'a> {
         self.filled & bit(field) != 0
     }
 
+    /// Whether something fills one of the slots of `mask`, made by [`bits`].
+    #[inline]
+    pub(crate) fn has_any(&self, mask: u128) -> bool {
+        self.filled & mask != 0
+    }
+
     /// The text in `field`.
     #[inline]
     pub(crate) fn text(&self, field: Field) -> Option<&str> {
@@ -199,6 +205,17 @@ impl<'a> Row<'a> {
 #[inline]
 const fn bit(field: Field) -> u128 {
     1 << field as u32
+}
+
+/// The bits of several slots.
+pub(crate) const fn bits(fields: &[Field]) -> u128 {
+    let mut mask = 0;
+    let mut rest = fields;
+    while let [first, after @ ..] = rest {
+        mask |= bit(*first);
+        rest = after;
+    }
+    mask
 }
 
 /// A slot has a bit of its own.
