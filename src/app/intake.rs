@@ -22,6 +22,7 @@ use weir_transforms::Enricher;
 use crate::app::arrivals::Arrivals;
 use crate::app::counters::{self, Counters};
 use crate::app::prepare::{self, Audit, Prepared};
+use crate::app::prices::PriceBook;
 use crate::app::quota::Caller;
 use crate::app::resends::{Name, Resends, Standing, Ticket};
 use crate::http::body::{BodyLimits, INLINE_BYTES_MAX};
@@ -44,6 +45,7 @@ const KEYS_MAX: usize = 100_000;
 pub(crate) struct Intake {
     log: Arc<Log>,
     enricher: Arc<Enricher>,
+    prices: Arc<PriceBook>,
     clock: Arc<dyn Clock>,
     limits: Limits,
     /// Bodies as sent, by content.
@@ -69,6 +71,8 @@ pub(crate) struct Parts {
     pub(crate) log: Arc<Log>,
     /// What fills the canonical columns.
     pub(crate) enricher: Arc<Enricher>,
+    /// What calls cost.
+    pub(crate) prices: Arc<PriceBook>,
     /// What says when a request was accepted.
     pub(crate) clock: Arc<dyn Clock>,
     /// What a request may hold.
@@ -125,6 +129,7 @@ impl Intake {
             counters: Arc::default(),
             log: parts.log,
             enricher: parts.enricher,
+            prices: parts.prices,
             clock: parts.clock,
             limits: parts.limits,
         };
@@ -168,8 +173,11 @@ impl Intake {
             let (bytes, at) = (body.bytes.clone(), self.acceptance(&caller.tenant));
             let look = self.beside(length, move || {
                 let digest = digest(&at.tenant, Route::Traces, &bytes);
-                let prepare =
-                    || prepare::traces(&bytes, encoding, &at, &intake.limits, &intake.enricher);
+                let prepare = || {
+                    let tariff = intake.prices.current(&at.tenant);
+                    let terms = (&*intake.enricher, &*tariff);
+                    prepare::traces(&bytes, encoding, &at, &intake.limits, terms)
+                };
                 let look = match intake.bodies.begin(digest, digest, at.received_at_us) {
                     Standing::First(ticket) => Look::New(ticket, prepare()?),
                     Standing::Repeat(answer) => Look::Known(answer),

@@ -17,9 +17,11 @@ pub(crate) mod metered;
 pub(crate) mod node;
 pub(crate) mod parts;
 pub(crate) mod prepare;
+pub(crate) mod prices;
 pub(crate) mod quota;
 pub(crate) mod resends;
 pub(crate) mod running;
+pub(crate) mod start_error;
 
 pub(crate) use node::Node;
 pub(crate) use running::{Addresses, App, StartError};

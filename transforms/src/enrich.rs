@@ -76,6 +76,20 @@ impl Enricher {
         })
     }
 
+    /// Looks for the faults of additions to the mapping without using them.
+    ///
+    /// # Errors
+    ///
+    /// [`MappingError::Additions`] with all of them.
+    pub fn check(additions: &[Addition]) -> Result<(), MappingError> {
+        Mapping::with(additions).map(|_| ())
+    }
+
+    /// The provider's common name, as in the `provider` column; `None` for what is none.
+    pub fn provider(&self, sent: &str) -> Option<String> {
+        self.mapping.provider(sent).map(Cow::into_owned)
+    }
+
     /// Fills the canonical and cost columns of `rows`, which have the accepted schema of spans, at
     /// the prices that it was made with.
     ///
