@@ -6,6 +6,7 @@ use chrono::DateTime;
 
 use crate::enrich::Scope;
 use crate::field::Field;
+use crate::keys::Feed;
 use crate::mapping::{Mapping, Rule};
 use crate::row::{Row, bits};
 use crate::{json, money, usage};
@@ -73,7 +74,13 @@ pub(crate) fn apply<'a>(row: &mut Row<'a>, span: Span<'a>, scope: &Scope<'_>, ma
             | Rule::HostOfApiBase
             | Rule::OpeninferenceAgent => {
                 if let Some(text) = text(row, span, mapping, *rule) {
-                    row.offer((*field, *rank), text, mapping, || false);
+                    let feed = Feed {
+                        field: *field,
+                        rank: *rank,
+                        kind: field.kind(),
+                        per_mille: false,
+                    };
+                    row.offer_owned(feed, text, mapping, || false);
                 }
             }
         }

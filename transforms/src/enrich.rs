@@ -21,6 +21,7 @@ use crate::keys::Feed;
 use crate::mapping::{EventSource, Mapping, MappingError};
 use crate::price::Tariff;
 use crate::row::Row;
+use crate::shape::{Shapes, Step};
 use crate::source::{self, Attributes};
 use crate::usage;
 
@@ -49,6 +50,7 @@ struct Work<'m, 'a> {
     /// What the resource of the current row feeds.
     resource: Vec<(Feed, &'a str)>,
     scope: Scope<'a>,
+    shapes: Shapes,
     op_kinds: Recent<&'m str>,
     providers: Recent<Option<Cow<'m, str>>>,
     calls: RecentCalls,
@@ -132,6 +134,7 @@ impl<'m, 'a> Work<'m, 'a> {
             row: Row::new(),
             resource: Vec::new(),
             scope: Scope::of(""),
+            shapes: Shapes::default(),
             op_kinds: Recent::new(),
             providers: Recent::new(),
             calls: RecentCalls::new(),
@@ -150,9 +153,7 @@ impl<'m, 'a> Work<'m, 'a> {
             self.scope = Scope::of(span.scope);
         }
         for (feed, value) in &self.resource {
-            let place = (feed.field, feed.rank);
-            self.row
-                .offer(place, Cow::Borrowed(*value), self.mapping, || false);
+            self.row.offer(*feed, value, self.mapping, || false);
         }
         self.read_span(at);
         if !self.row.hosts.is_empty() {
@@ -231,26 +232,27 @@ impl<'m, 'a> Work<'m, 'a> {
     /// Offers the span's own attributes to their slots.
     fn read_span(&mut self, at: usize) {
         let (input, row) = (self.input, &mut self.row);
-        for i in input.attributes.range(at) {
-            let key = input.attributes.key(i);
-            row.families.note(key);
-            let Some(known) = self.mapping.span.get(key.as_bytes()) else {
+        let range = input.attributes.range(at);
+        let keys = input.attributes.keys(&range);
+        let Some(shape) = self.shapes.get(keys, &self.mapping.span) else {
+            return;
+        };
+        row.families = shape.families;
+        for Step { at: place, feed } in &shape.steps {
+            let place = range.start + place;
+            let Some(value) = input.attributes.value(place) else {
                 continue;
             };
-            let Some(value) = input.attributes.value(i) else {
+            if feed.per_mille {
+                row.offer_per_mille(feed.field, feed.rank, value);
                 continue;
-            };
-            if let Some(host) = known.host {
-                row.hosts.push((host, value));
             }
-            for feed in &known.feeds {
-                if feed.per_mille {
-                    row.offer_per_mille(feed.field, feed.rank, value);
-                    continue;
-                }
-                let double = || input.types.get(at, key) == Some("double");
-                let place = (feed.field, feed.rank);
-                row.offer(place, Cow::Borrowed(value), self.mapping, double);
+            let double = || input.types.get(at, input.attributes.key(place)) == Some("double");
+            row.offer(*feed, value, self.mapping, double);
+        }
+        for (place, host) in &shape.hosts {
+            if let Some(value) = input.attributes.value(range.start + place) {
+                row.hosts.push((*host, value));
             }
         }
     }
@@ -262,7 +264,7 @@ impl<'m, 'a> Work<'m, 'a> {
             let Some(members) = self.mapping.hosts.get(usize::from(host)) else {
                 continue;
             };
-            if !members.iter().any(|m| m.rank < row.rank(m.field)) {
+            if !members.iter().any(|m| m.feed.rank < row.rank(m.feed.field)) {
                 continue;
             }
             let Some(object) = json::object(text) else {
@@ -272,9 +274,9 @@ impl<'m, 'a> Work<'m, 'a> {
                 let Some(value) = object.get(&member.name).filter(|v| !v.is_null()) else {
                     continue;
                 };
-                let place = (member.field, member.rank);
                 let double = || value.is_f64();
-                row.offer(place, Cow::Owned(json::plain(value)), self.mapping, double);
+                let text = Cow::Owned(json::plain(value));
+                row.offer_owned(member.feed, text, self.mapping, double);
             }
         }
     }
@@ -283,7 +285,7 @@ impl<'m, 'a> Work<'m, 'a> {
     fn read_events(&mut self, at: usize) -> Result<(), ArrowError> {
         let (input, row) = (self.input, &mut self.row);
         let range = source::range(input.events.value_offsets(), at);
-        let wanted = |e: &&EventSource| e.rank < row.rank(e.field);
+        let wanted = |e: &&EventSource| e.feed.rank < row.rank(e.feed.field);
         if range.is_empty()
             || input.events.is_null(at)
             || !self.mapping.events.iter().any(|e| wanted(&e))
@@ -304,8 +306,7 @@ impl<'m, 'a> Work<'m, 'a> {
             let named = |i: &usize| names.is_valid(*i) && names.value(*i) == source.event;
             let event = range.clone().find(named);
             if let Some(value) = event.and_then(|i| attributes.get(i, &source.key)) {
-                let place = (source.field, source.rank);
-                row.offer(place, Cow::Borrowed(value), self.mapping, || false);
+                row.offer(source.feed, value, self.mapping, || false);
             }
         }
         Ok(())

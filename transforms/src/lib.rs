@@ -35,6 +35,7 @@ mod money;
 mod price;
 mod row;
 mod scalar;
+mod shape;
 mod source;
 mod usage;
 

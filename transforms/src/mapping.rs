@@ -104,16 +104,14 @@ impl Rule {
 /// A member of a JSON attribute that feeds a slot.
 #[derive(Debug)]
 pub(crate) struct Member {
-    pub(crate) field: Field,
-    pub(crate) rank: u8,
+    pub(crate) feed: Feed,
     pub(crate) name: String,
 }
 
 /// An attribute of the first event of a name.
 #[derive(Debug)]
 pub(crate) struct EventSource {
-    pub(crate) field: Field,
-    pub(crate) rank: u8,
+    pub(crate) feed: Feed,
     pub(crate) event: String,
     pub(crate) key: String,
 }
@@ -252,6 +250,7 @@ impl Draft {
         let feed = |per_mille| Feed {
             field,
             rank,
+            kind: field.kind(),
             per_mille,
         };
         if let Some(key) = from.strip_prefix("R:") {
@@ -265,14 +264,16 @@ impl Draft {
             let host = self.host(key)?;
             let name = name.to_owned();
             if let Some((_, members)) = self.hosts.get_mut(usize::from(host)) {
-                members.push(Member { field, rank, name });
+                members.push(Member {
+                    feed: feed(false),
+                    name,
+                });
             }
         } else if let Some(path) = from.strip_prefix("E:") {
             let (event, key) = path.split_once(':').ok_or_else(unknown)?;
             let (event, key) = (event.to_owned(), key.to_owned());
             self.events.push(EventSource {
-                field,
-                rank,
+                feed: feed(false),
                 event,
                 key,
             });

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::field::{COUNT, Field, Kind};
+use crate::keys::Feed;
 use crate::mapping::Mapping;
 use crate::{money, scalar};
 
@@ -20,15 +21,11 @@ pub(crate) struct Families {
 
 impl Families {
     /// Notes the family that `key` belongs to.
-    #[inline]
-    pub(crate) fn note(&mut self, key: &str) {
-        match key.as_bytes().first() {
-            Some(b'g') => self.gen_ai = self.gen_ai || key.starts_with("gen_ai."),
-            Some(b't') => self.traceloop = self.traceloop || key.starts_with("traceloop."),
-            Some(b'l') => self.langfuse = self.langfuse || key.starts_with("langfuse.observation."),
-            Some(b'a') => self.vercel = self.vercel || key.starts_with("ai."),
-            _ => {}
-        }
+    pub(crate) fn note(&mut self, key: &[u8]) {
+        self.gen_ai |= key.starts_with(b"gen_ai.");
+        self.traceloop |= key.starts_with(b"traceloop.");
+        self.langfuse |= key.starts_with(b"langfuse.observation.");
+        self.vercel |= key.starts_with(b"ai.");
     }
 }
 
@@ -41,7 +38,10 @@ pub(crate) struct Row<'a> {
     /// One bit for each slot, by number.
     filled: u128,
     ranks: [u8; COUNT],
-    texts: [Cow<'a, str>; COUNT],
+    texts: [&'a str; COUNT],
+    /// Texts that no attribute holds as they are, and one bit for each slot that has one.
+    owned: Vec<(Field, String)>,
+    owned_bits: u128,
     numbers: [i64; COUNT],
     seconds: f64,
     reported: i128,
@@ -56,7 +56,9 @@ impl<'a> Row<'a> {
         Self {
             filled: 0,
             ranks: [EMPTY; COUNT],
-            texts: std::array::from_fn(|_| Cow::Borrowed("")),
+            texts: [""; COUNT],
+            owned: Vec::new(),
+            owned_bits: 0,
             numbers: [0; COUNT],
             seconds: 0.0,
             reported: 0,
@@ -68,37 +70,74 @@ impl<'a> Row<'a> {
     /// Empties all slots.
     pub(crate) fn clear(&mut self) {
         self.filled = 0;
+        if self.owned_bits != 0 {
+            self.owned.clear();
+            self.owned_bits = 0;
+        }
         self.hosts.clear();
         self.families = Families::default();
     }
 
-    /// Fills `field` from the source of that rank, unless a better one has, or the value is none.
+    /// Fills a slot from one of its sources, unless a better one has, or the value is none.
     ///
     /// `double` says whether the sender marked the value as a double; it is asked only where the
     /// text leaves it open.
     #[inline]
     pub(crate) fn offer(
         &mut self,
-        (field, rank): (Field, u8),
+        feed: Feed,
+        value: &'a str,
+        mapping: &Mapping,
+        double: impl FnOnce() -> bool,
+    ) {
+        if feed.rank >= self.rank(feed.field) || mapping.absent.is(value) {
+            return;
+        }
+        if matches!(feed.kind, Kind::Text | Kind::Texts) {
+            *slot(&mut self.texts, feed.field) = value;
+            self.owned_bits &= !bit(feed.field);
+            self.fill(feed.field, feed.rank);
+        } else {
+            self.offer_parsed(feed, value, double);
+        }
+    }
+
+    /// As [`Row::offer`], of a value that was made for the slot.
+    pub(crate) fn offer_owned(
+        &mut self,
+        feed: Feed,
         value: Cow<'a, str>,
         mapping: &Mapping,
         double: impl FnOnce() -> bool,
     ) {
-        if rank >= self.rank(field) || mapping.absent.is(&value) {
+        let value = match value {
+            Cow::Borrowed(value) => return self.offer(feed, value, mapping, double),
+            Cow::Owned(value) => value,
+        };
+        if feed.rank >= self.rank(feed.field) || mapping.absent.is(&value) {
             return;
         }
-        let taken = match field.kind() {
-            Kind::Text | Kind::Texts => {
-                *slot(&mut self.texts, field) = value;
-                true
-            }
-            Kind::Int => self.set_number(field, scalar::count(&value, double)),
-            Kind::Bool => self.set_number(field, scalar::truth(&value).map(i64::from)),
-            Kind::Double => scalar::double(&value).map(|s| self.seconds = s).is_some(),
-            Kind::Money => money::parse(&value).map(|m| self.reported = m).is_some(),
+        if matches!(feed.kind, Kind::Text | Kind::Texts) {
+            self.owned.retain(|(field, _)| *field != feed.field);
+            self.owned.push((feed.field, value));
+            self.owned_bits |= bit(feed.field);
+            self.fill(feed.field, feed.rank);
+        } else {
+            self.offer_parsed(feed, &value, double);
+        }
+    }
+
+    fn offer_parsed(&mut self, feed: Feed, value: &str, double: impl FnOnce() -> bool) {
+        let field = feed.field;
+        let taken = match feed.kind {
+            Kind::Text | Kind::Texts => false,
+            Kind::Int => self.set_number(field, scalar::count(value, double)),
+            Kind::Bool => self.set_number(field, scalar::truth(value).map(i64::from)),
+            Kind::Double => scalar::double(value).map(|s| self.seconds = s).is_some(),
+            Kind::Money => money::parse(value).map(|m| self.reported = m).is_some(),
         };
         if taken {
-            self.fill(field, rank);
+            self.fill(field, feed.rank);
         }
     }
 
@@ -133,7 +172,13 @@ impl<'a> Row<'a> {
 
     /// The slots that are filled, in the order of their numbers.
     pub(crate) fn filled(&self) -> impl Iterator<Item = Field> + use<> {
-        let mut left = self.filled;
+        self.filled_of(u128::MAX)
+    }
+
+    /// Those of `mask`, made by [`bits`], that are filled.
+    #[inline]
+    pub(crate) fn filled_of(&self, mask: u128) -> impl Iterator<Item = Field> + use<> {
+        let mut left = self.filled & mask;
         std::iter::from_fn(move || {
             let number = usize::try_from(left.trailing_zeros()).ok()?;
             left &= left.wrapping_sub(1);
@@ -169,7 +214,13 @@ impl<'a> Row<'a> {
     /// The text in `field`.
     #[inline]
     pub(crate) fn text(&self, field: Field) -> Option<&str> {
-        let text = self.texts.get(field as usize).map(AsRef::as_ref);
+        if self.owned_bits & bit(field) != 0 {
+            let owned = self.owned.iter().find(|(of, _)| *of == field);
+            return owned
+                .map(|(_, text)| text.as_str())
+                .filter(|_| self.has(field));
+        }
+        let text = self.texts.get(field as usize).copied();
         text.filter(|_| self.has(field))
     }
 
@@ -195,9 +246,9 @@ impl<'a> Row<'a> {
         *slot(&mut self.numbers, field) = number;
     }
 
-    /// Empties `field`.
-    pub(crate) fn drop_field(&mut self, field: Field) {
-        self.filled &= !bit(field);
+    /// Empties the slots of `mask`, made by [`bits`].
+    pub(crate) fn drop_all(&mut self, mask: u128) {
+        self.filled &= !mask;
     }
 }
 

@@ -5,6 +5,8 @@ use std::ops::Range;
 use arrow_array::{Array, MapArray, RecordBatch, StringArray};
 use arrow_schema::ArrowError;
 
+use crate::shape::KeysOf;
+
 /// A map column whose rows are slices of one list of keys and one of values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attributes<'a> {
@@ -54,6 +56,12 @@ impl<'a> Attributes<'a> {
         range(self.map.value_offsets(), row)
     }
 
+    /// All keys at `range`.
+    #[inline]
+    pub(crate) fn keys(&self, range: &Range<usize>) -> KeysOf<'a> {
+        KeysOf::of(self.keys, range)
+    }
+
     /// The key at `at`.
     #[inline]
     pub(crate) fn key(&self, at: usize) -> &'a str {
@@ -79,8 +87,9 @@ impl<'a> Attributes<'a> {
             || a.len() == b.len()
                 && same_texts(self.keys, &a, &b)
                 && same_texts(self.values, &a, &b)
-                && a.zip(b)
-                    .all(|(a, b)| self.values.is_valid(a) == self.values.is_valid(b))
+                && (self.values.null_count() == 0
+                    || a.zip(b)
+                        .all(|(a, b)| self.values.is_valid(a) == self.values.is_valid(b)))
     }
 }
 
@@ -98,7 +107,8 @@ fn same_texts(texts: &StringArray, a: &Range<usize>, b: &Range<usize>) -> bool {
     let base = |o: &[i32]| o.first().copied().unwrap_or_default();
     bytes(a) == bytes(b) && {
         let (from_a, from_b) = (base(a), base(b));
-        a.iter().zip(b).all(|(x, y)| x - from_a == y - from_b)
+        let apart = from_b - from_a;
+        a.iter().zip(b).all(|(x, y)| y - x == apart)
     }
 }
 

@@ -4,7 +4,7 @@
 //! children. Producers differ on whether the input includes cached tokens; here it always does.
 
 use crate::field::Field;
-use crate::row::Row;
+use crate::row::{Row, bits};
 
 /// The kinds of operation that a provider bills.
 pub(crate) const BILLABLE: [&str; 3] = ["llm", "embedding", "rerank"];
@@ -26,6 +26,9 @@ pub(crate) const COUNTS: [Field; 11] = [
     Field::ImageOutputTokens,
     Field::TotalTokens,
 ];
+
+/// Their slots.
+const COUNT_BITS: u128 = bits(&COUNTS);
 
 /// What was done to the counts of a span, or is wrong with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,9 +69,9 @@ pub(crate) fn settle(row: &mut Row<'_>, billable: bool, exclusive: bool) -> Usag
         return flags;
     }
     let implausible = |n: i64| !(0..=PLAUSIBLE_MAX).contains(&n);
-    flags.invalid = COUNTS
-        .iter()
-        .any(|f| row.number(*f).is_some_and(implausible));
+    flags.invalid = row
+        .filled_of(COUNT_BITS)
+        .any(|f| row.number(f).is_some_and(implausible));
     if flags.invalid {
         drop_counts(row);
         return flags;
@@ -93,23 +96,26 @@ pub(crate) fn settle(row: &mut Row<'_>, billable: bool, exclusive: bool) -> Usag
 }
 
 fn drop_counts(row: &mut Row<'_>) {
-    for field in COUNTS {
-        row.drop_field(field);
-    }
+    row.drop_all(COUNT_BITS);
 }
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
+    use crate::keys::Feed;
     use crate::mapping::Mapping;
 
     fn row_of(counts: &[(Field, &'static str)]) -> Row<'static> {
         let mapping = Mapping::standard().expect("the built-in mapping");
         let mut row = Row::new();
         for (field, value) in counts {
-            row.offer((*field, 0), Cow::Borrowed(*value), &mapping, || false);
+            let feed = Feed {
+                field: *field,
+                rank: 0,
+                kind: field.kind(),
+                per_mille: false,
+            };
+            row.offer(feed, value, &mapping, || false);
         }
         row
     }

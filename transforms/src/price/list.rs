@@ -211,7 +211,11 @@ impl Model {
             let mut asked = asked.map(|(key, value)| call.context(key) == Some(&**value));
             variants && asked.all(|fits| fits) && holds(v.constraint.as_ref(), seconds)
         };
-        let variants = self.price_variants.iter().filter(fits).map(|v| &v.prices);
+        // Nearly all variants ask for something that most calls do not have.
+        let ordinary = call.tier.is_none() && !call.batch;
+        let may_fit = |v: &&Variant| !ordinary || v.when.is_empty();
+        let variants = self.price_variants.iter().filter(may_fit);
+        let variants = variants.filter(fits).map(|v| &v.prices);
         Some(InForce {
             standard,
             variants: variants.collect(),

@@ -276,7 +276,7 @@ impl<'a> InForce<'a> {
             (Unit::Requests, 1),
             (Unit::WebSearches, tokens.web_searches),
         ] {
-            if let Some(rate) = self.get(unit) {
+            if let Some(rate) = self.get(unit).filter(|_| count != 0) {
                 let count = u32::try_from(count).map_err(|_| NoAmount::Inconsistent)?;
                 bill.add(rate.at(tokens.input), 1000 * i64::from(count))?;
             }
@@ -309,7 +309,11 @@ struct Bill<'a, 'r> {
 
 impl Bill<'_, '_> {
     /// Bills `count` less the parts of it that were billed; returns what has been billed of it.
+    #[inline]
     fn part(&mut self, unit: Unit, count: i64, billed: i64) -> Result<i64, NoAmount> {
+        if count == 0 && billed == 0 {
+            return Ok(0);
+        }
         let Some(rate) = self.rates.get(unit) else {
             return Ok(0);
         };
