@@ -16,31 +16,28 @@ use arrow_schema::{ArrowError, DataType, Field as ArrowField};
 /// Room for texts, bytes a row.
 const TEXT_BYTES: usize = 16;
 
-/// Which rows have a value.
+/// Which rows have no value: where each run of them begins, and how long it is.
 #[derive(Debug, Default)]
-struct Validity(Option<BooleanBufferBuilder>);
+struct Gaps(Vec<(usize, usize)>);
 
-impl Validity {
-    /// `nulls` rows without a value after `filled` rows that are noted already or all have one.
+impl Gaps {
+    /// Rows without a value after `filled` rows.
     fn skip(&mut self, filled: usize, nulls: usize) {
-        let bits = self.0.get_or_insert_with(|| {
-            let mut bits = BooleanBufferBuilder::new(filled + nulls);
-            bits.append_n(filled, true);
-            bits
-        });
-        bits.append_n(nulls, false);
+        self.0.push((filled, nulls));
     }
 
-    /// A row with a value.
-    #[inline]
-    fn fill(&mut self) {
-        if let Some(bits) = &mut self.0 {
-            bits.append(true);
+    /// The bitmap of `rows` rows; none where each has a value.
+    fn finish(self, rows: usize) -> Option<NullBuffer> {
+        if self.0.is_empty() {
+            return None;
         }
-    }
-
-    fn finish(self) -> Option<NullBuffer> {
-        self.0.map(|mut bits| NullBuffer::new(bits.finish()))
+        let mut bits = BooleanBufferBuilder::new(rows);
+        for (from, nulls) in self.0 {
+            bits.append_n(from - bits.len(), true);
+            bits.append_n(nulls, false);
+        }
+        bits.append_n(rows - bits.len(), true);
+        Some(NullBuffer::new(bits.finish()))
     }
 }
 
@@ -50,7 +47,7 @@ struct Texts {
     /// The end of each row in `bytes`, behind a zero.
     ends: Vec<i32>,
     bytes: Vec<u8>,
-    valid: Validity,
+    gaps: Gaps,
 }
 
 impl Texts {
@@ -60,7 +57,7 @@ impl Texts {
         Self {
             ends,
             bytes: Vec::with_capacity(rows * TEXT_BYTES),
-            valid: Validity::default(),
+            gaps: Gaps::default(),
         }
     }
 
@@ -74,7 +71,7 @@ impl Texts {
         if row > filled {
             let end = self.end();
             self.ends.resize(row + 1, end);
-            self.valid.skip(filled, row - filled);
+            self.gaps.skip(filled, row - filled);
         }
     }
 
@@ -85,14 +82,13 @@ impl Texts {
         }
         self.bytes.extend_from_slice(value.as_bytes());
         self.ends.push(self.end());
-        self.valid.fill();
     }
 
     fn finish(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
         self.skip_to(rows);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.ends));
         let bytes = Buffer::from_vec(self.bytes);
-        let array = StringArray::try_new(offsets, bytes, self.valid.finish())?;
+        let array = StringArray::try_new(offsets, bytes, self.gaps.finish(rows))?;
         Ok(Arc::new(array))
     }
 }
@@ -101,14 +97,14 @@ impl Texts {
 #[derive(Debug)]
 struct Numbers<T> {
     values: Vec<T>,
-    valid: Validity,
+    gaps: Gaps,
 }
 
 impl<T: Copy + Default> Numbers<T> {
     fn new(rows: usize) -> Self {
         Self {
             values: Vec::with_capacity(rows),
-            valid: Validity::default(),
+            gaps: Gaps::default(),
         }
     }
 
@@ -116,7 +112,7 @@ impl<T: Copy + Default> Numbers<T> {
         let filled = self.values.len();
         if row > filled {
             self.values.resize(row, T::default());
-            self.valid.skip(filled, row - filled);
+            self.gaps.skip(filled, row - filled);
         }
     }
 
@@ -126,7 +122,6 @@ impl<T: Copy + Default> Numbers<T> {
             self.skip_to(row);
         }
         self.values.push(value);
-        self.valid.fill();
     }
 
     fn finish<A>(mut self, rows: usize) -> Result<PrimitiveArray<A>, ArrowError>
@@ -135,7 +130,7 @@ impl<T: Copy + Default> Numbers<T> {
         T: ArrowNativeType,
     {
         self.skip_to(rows);
-        PrimitiveArray::try_new(ScalarBuffer::from(self.values), self.valid.finish())
+        PrimitiveArray::try_new(ScalarBuffer::from(self.values), self.gaps.finish(rows))
     }
 }
 
@@ -250,7 +245,7 @@ impl Column {
                 truths.skip_to(rows);
                 Arc::new(BooleanArray::new(
                     truths.values.into(),
-                    truths.valid.finish(),
+                    truths.gaps.finish(rows),
                 ))
             }
             Lazy::Double(numbers) => Arc::new(numbers.finish::<Float64Type>(rows)?),

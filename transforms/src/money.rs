@@ -49,7 +49,11 @@ pub(crate) fn decimal(text: &str, scale: i32) -> Option<i128> {
 
 /// `value / by`, rounded half to even; `by` is positive.
 pub(crate) fn divide_half_even(value: i128, by: i128) -> i128 {
-    let (quotient, rest) = (value.div_euclid(by), value.rem_euclid(by));
+    let mut quotient = value / by;
+    let mut rest = value - quotient * by;
+    if rest < 0 {
+        (quotient, rest) = (quotient - 1, rest + by);
+    }
     match rest.cmp(&(by - rest)) {
         std::cmp::Ordering::Less => quotient,
         std::cmp::Ordering::Equal => quotient + (quotient & 1),

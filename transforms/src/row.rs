@@ -31,17 +31,16 @@ impl Families {
 
 /// The slots of one span.
 ///
-/// A slot holds what its best source so far offered. Values outlive [`Row::clear`]: only the bits of
-/// `filled` say which slots mean anything.
+/// A slot holds what its best source so far offered. Values outlive [`Row::clear`]: only the ranks
+/// say which slots mean anything.
 #[derive(Debug)]
 pub(crate) struct Row<'a> {
     /// One bit for each slot, by number.
     filled: u128,
     ranks: [u8; COUNT],
     texts: [&'a str; COUNT],
-    /// Texts that no attribute holds as they are, and one bit for each slot that has one.
+    /// Texts that no attribute holds as they are; they count before those in `texts`.
     owned: Vec<(Field, String)>,
-    owned_bits: u128,
     numbers: [i64; COUNT],
     seconds: f64,
     reported: i128,
@@ -58,7 +57,6 @@ impl<'a> Row<'a> {
             ranks: [EMPTY; COUNT],
             texts: [""; COUNT],
             owned: Vec::new(),
-            owned_bits: 0,
             numbers: [0; COUNT],
             seconds: 0.0,
             reported: 0,
@@ -70,9 +68,9 @@ impl<'a> Row<'a> {
     /// Empties all slots.
     pub(crate) fn clear(&mut self) {
         self.filled = 0;
-        if self.owned_bits != 0 {
+        self.ranks = [EMPTY; COUNT];
+        if !self.owned.is_empty() {
             self.owned.clear();
-            self.owned_bits = 0;
         }
         self.hosts.clear();
         self.families = Families::default();
@@ -95,7 +93,9 @@ impl<'a> Row<'a> {
         }
         if matches!(feed.kind, Kind::Text | Kind::Texts) {
             *slot(&mut self.texts, feed.field) = value;
-            self.owned_bits &= !bit(feed.field);
+            if !self.owned.is_empty() {
+                self.owned.retain(|(field, _)| *field != feed.field);
+            }
             self.fill(feed.field, feed.rank);
         } else {
             self.offer_parsed(feed, value, double);
@@ -120,7 +120,6 @@ impl<'a> Row<'a> {
         if matches!(feed.kind, Kind::Text | Kind::Texts) {
             self.owned.retain(|(field, _)| *field != feed.field);
             self.owned.push((feed.field, value));
-            self.owned_bits |= bit(feed.field);
             self.fill(feed.field, feed.rank);
         } else {
             self.offer_parsed(feed, &value, double);
@@ -195,14 +194,13 @@ impl<'a> Row<'a> {
     /// The rank of what fills `field`; the highest there is where nothing does.
     #[inline]
     pub(crate) fn rank(&self, field: Field) -> u8 {
-        let rank = self.ranks.get(field as usize).copied();
-        rank.filter(|_| self.has(field)).unwrap_or(EMPTY)
+        self.ranks.get(field as usize).copied().unwrap_or(EMPTY)
     }
 
     /// Whether something fills `field`.
     #[inline]
     pub(crate) fn has(&self, field: Field) -> bool {
-        self.filled & bit(field) != 0
+        self.rank(field) != EMPTY
     }
 
     /// Whether something fills one of the slots of `mask`, made by [`bits`].
@@ -214,14 +212,15 @@ impl<'a> Row<'a> {
     /// The text in `field`.
     #[inline]
     pub(crate) fn text(&self, field: Field) -> Option<&str> {
-        if self.owned_bits & bit(field) != 0 {
-            let owned = self.owned.iter().find(|(of, _)| *of == field);
-            return owned
-                .map(|(_, text)| text.as_str())
-                .filter(|_| self.has(field));
+        if !self.has(field) {
+            return None;
         }
-        let text = self.texts.get(field as usize).copied();
-        text.filter(|_| self.has(field))
+        if !self.owned.is_empty()
+            && let Some((_, text)) = self.owned.iter().find(|(of, _)| *of == field)
+        {
+            return Some(text);
+        }
+        self.texts.get(field as usize).copied()
     }
 
     /// The integer or truth value in `field`.
@@ -248,6 +247,9 @@ impl<'a> Row<'a> {
 
     /// Empties the slots of `mask`, made by [`bits`].
     pub(crate) fn drop_all(&mut self, mask: u128) {
+        for field in self.filled_of(mask) {
+            *slot(&mut self.ranks, field) = EMPTY;
+        }
         self.filled &= !mask;
     }
 }

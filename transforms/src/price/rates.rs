@@ -24,6 +24,9 @@ const RATE_SCALE: i32 = 18;
 /// The highest rate: a million dollars. With it no plausible call overflows a sum.
 const RATE_MAX: i128 = 10_i128.pow(6 + 18);
 
+/// Up to so many of a unit no product needs a check: with [`RATE_MAX`] it is below 10^36.
+const COUNT_MAX: i64 = 1_000_000_000_000;
+
 /// From 10^-18 dollars per million tokens to 10^-12 dollars.
 const TO_MONEY: i128 = 10_i128.pow(6 + 18 - 12);
 
@@ -324,7 +327,13 @@ impl Bill<'_, '_> {
         Ok(count)
     }
 
+    #[inline]
     fn add(&mut self, rate: i128, count: i64) -> Result<(), NoAmount> {
+        if count <= COUNT_MAX {
+            // At most twelve products below 10^37 stay below 2^127.
+            self.sum += rate * i128::from(count);
+            return Ok(());
+        }
         let cost = rate.checked_mul(count.into());
         let sum = cost.and_then(|c| self.sum.checked_add(c));
         self.sum = sum.ok_or(NoAmount::Undecided)?;
