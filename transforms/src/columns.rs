@@ -1,7 +1,7 @@
 //! The columns in the making: each is built only once something fills it.
 //!
-//! Most spans fill a few of the sixty columns. A builder is therefore touched only for a value, and
-//! the NULLs before it are added in one go; a column without NULLs never has a bitmap.
+//! Most spans fill a few of the sixty columns. A column is therefore touched only for a value; what
+//! is missing between two is written when the column is finished.
 
 use std::sync::Arc;
 
@@ -9,86 +9,84 @@ use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::types::{ArrowPrimitiveType, Decimal128Type, Float64Type, Int64Type};
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray, new_null_array};
 use arrow_buffer::{
-    ArrowNativeType, BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer,
+    ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer,
 };
 use arrow_schema::{ArrowError, DataType, Field as ArrowField};
 
 /// Room for texts, bytes a row.
 const TEXT_BYTES: usize = 16;
 
-/// Which rows have no value: where each run of them begins, and how long it is.
-#[derive(Debug, Default)]
-struct Gaps(Vec<(usize, usize)>);
+/// Which rows have a value, a bit each.
+#[derive(Debug)]
+struct Filled {
+    words: Vec<u64>,
+    count: usize,
+}
 
-impl Gaps {
-    /// Rows without a value after `filled` rows.
-    fn skip(&mut self, filled: usize, nulls: usize) {
-        self.0.push((filled, nulls));
+impl Filled {
+    fn new(rows: usize) -> Self {
+        Self {
+            words: vec![0; rows.div_ceil(64)],
+            count: 0,
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, row: usize) {
+        if let Some(word) = self.words.get_mut(row / 64) {
+            *word |= 1 << (row % 64);
+        }
+        self.count += 1;
     }
 
     /// The bitmap of `rows` rows; none where each has a value.
     fn finish(self, rows: usize) -> Option<NullBuffer> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let mut bits = BooleanBufferBuilder::new(rows);
-        for (from, nulls) in self.0 {
-            bits.append_n(from - bits.len(), true);
-            bits.append_n(nulls, false);
-        }
-        bits.append_n(rows - bits.len(), true);
-        Some(NullBuffer::new(bits.finish()))
+        let some_missing = self.count < rows;
+        some_missing.then(|| {
+            let bits = Buffer::from_vec(self.words);
+            NullBuffer::new(BooleanBuffer::new(bits, 0, rows))
+        })
     }
 }
 
 /// A column of texts.
 #[derive(Debug)]
 struct Texts {
-    /// The end of each row in `bytes`, behind a zero.
+    /// The end of each row in `bytes`, behind a zero; of rows without a value not yet written.
     ends: Vec<i32>,
     bytes: Vec<u8>,
-    gaps: Gaps,
+    filled: Filled,
 }
 
 impl Texts {
     fn new(rows: usize) -> Self {
-        let mut ends = Vec::with_capacity(rows + 1);
-        ends.push(0);
         Self {
-            ends,
+            ends: vec![0; rows + 1],
             bytes: Vec::with_capacity(rows * TEXT_BYTES),
-            gaps: Gaps::default(),
-        }
-    }
-
-    /// Where the bytes end; beyond what an offset can say, the column is refused when it is finished.
-    fn end(&self) -> i32 {
-        i32::try_from(self.bytes.len()).unwrap_or(i32::MAX)
-    }
-
-    fn skip_to(&mut self, row: usize) {
-        let filled = self.ends.len() - 1;
-        if row > filled {
-            let end = self.end();
-            self.ends.resize(row + 1, end);
-            self.gaps.skip(filled, row - filled);
+            filled: Filled::new(rows),
         }
     }
 
     #[inline]
     fn put(&mut self, row: usize, value: &str) {
-        if row + 1 != self.ends.len() {
-            self.skip_to(row);
-        }
         self.bytes.extend_from_slice(value.as_bytes());
-        self.ends.push(self.end());
+        // Beyond what an offset can say, the column is refused when it is finished.
+        let end = i32::try_from(self.bytes.len()).unwrap_or(i32::MAX);
+        if let Some(slot) = self.ends.get_mut(row + 1) {
+            *slot = end;
+        }
+        self.filled.set(row);
     }
 
     fn finish(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
-        self.skip_to(rows);
+        let mut end = 0;
+        for slot in &mut self.ends {
+            end = end.max(*slot);
+            *slot = end;
+        }
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.ends));
         let bytes = Buffer::from_vec(self.bytes);
-        let array = StringArray::try_new(offsets, bytes, self.gaps.finish(rows))?;
+        let array = StringArray::try_new(offsets, bytes, self.filled.finish(rows))?;
         Ok(Arc::new(array))
     }
 }
@@ -97,44 +95,35 @@ impl Texts {
 #[derive(Debug)]
 struct Numbers<T> {
     values: Vec<T>,
-    gaps: Gaps,
+    filled: Filled,
 }
 
 impl<T: Copy + Default> Numbers<T> {
     fn new(rows: usize) -> Self {
         Self {
-            values: Vec::with_capacity(rows),
-            gaps: Gaps::default(),
-        }
-    }
-
-    fn skip_to(&mut self, row: usize) {
-        let filled = self.values.len();
-        if row > filled {
-            self.values.resize(row, T::default());
-            self.gaps.skip(filled, row - filled);
+            values: vec![T::default(); rows],
+            filled: Filled::new(rows),
         }
     }
 
     #[inline]
     fn put(&mut self, row: usize, value: T) {
-        if row != self.values.len() {
-            self.skip_to(row);
+        if let Some(slot) = self.values.get_mut(row) {
+            *slot = value;
         }
-        self.values.push(value);
+        self.filled.set(row);
     }
 
-    fn finish<A>(mut self, rows: usize) -> Result<PrimitiveArray<A>, ArrowError>
+    fn finish<A>(self, rows: usize) -> Result<PrimitiveArray<A>, ArrowError>
     where
         A: ArrowPrimitiveType<Native = T>,
         T: ArrowNativeType,
     {
-        self.skip_to(rows);
-        PrimitiveArray::try_new(ScalarBuffer::from(self.values), self.gaps.finish(rows))
+        PrimitiveArray::try_new(ScalarBuffer::from(self.values), self.filled.finish(rows))
     }
 }
 
-/// A column that catches up with NULLs.
+/// A column, by what it holds.
 #[derive(Debug, Default)]
 enum Lazy {
     #[default]
@@ -241,13 +230,10 @@ impl Column {
                 Arc::new(builder.finish())
             }
             Lazy::Int(numbers) => Arc::new(numbers.finish::<Int64Type>(rows)?),
-            Lazy::Bool(mut truths) => {
-                truths.skip_to(rows);
-                Arc::new(BooleanArray::new(
-                    truths.values.into(),
-                    truths.gaps.finish(rows),
-                ))
-            }
+            Lazy::Bool(truths) => Arc::new(BooleanArray::new(
+                truths.values.into(),
+                truths.filled.finish(rows),
+            )),
             Lazy::Double(numbers) => Arc::new(numbers.finish::<Float64Type>(rows)?),
             Lazy::Money(numbers) => {
                 let amounts = numbers.finish::<Decimal128Type>(rows)?;

@@ -17,7 +17,6 @@ use crate::addition::Addition;
 use crate::derive;
 use crate::field::Field;
 use crate::json;
-use crate::keys::Feed;
 use crate::mapping::{EventSource, Mapping, MappingError};
 use crate::price::Tariff;
 use crate::row::Row;
@@ -47,10 +46,9 @@ struct Work<'m, 'a> {
     tariff: &'m Tariff,
     input: &'a Input<'a>,
     row: Row<'a>,
-    /// What the resource of the current row feeds.
-    resource: Vec<(Feed, &'a str)>,
     scope: Scope<'a>,
     shapes: Shapes,
+    resources: Shapes,
     op_kinds: Recent<&'m str>,
     providers: Recent<Option<Cow<'m, str>>>,
     calls: RecentCalls,
@@ -132,9 +130,9 @@ impl<'m, 'a> Work<'m, 'a> {
             tariff,
             input,
             row: Row::new(),
-            resource: Vec::new(),
             scope: Scope::of(""),
             shapes: Shapes::default(),
+            resources: Shapes::default(),
             op_kinds: Recent::new(),
             providers: Recent::new(),
             calls: RecentCalls::new(),
@@ -146,15 +144,10 @@ impl<'m, 'a> Work<'m, 'a> {
         let input = self.input;
         let span = input.span(at);
         self.row.clear();
-        if at == 0 || !input.resource.same(at - 1, at) {
-            self.read_resource(at);
-        }
         if span.scope != self.scope.name {
             self.scope = Scope::of(span.scope);
         }
-        for (feed, value) in &self.resource {
-            self.row.offer(*feed, value, self.mapping, || false);
-        }
+        self.read_resource(at);
         self.read_span(at);
         if !self.row.hosts.is_empty() {
             self.read_hosts();
@@ -216,15 +209,17 @@ impl<'m, 'a> Work<'m, 'a> {
         }
     }
 
-    /// Collects what the resource of row `at` feeds.
+    /// Offers what the resource says to its slots.
     fn read_resource(&mut self, at: usize) {
-        let input = self.input;
-        self.resource.clear();
-        for i in input.resource.range(at) {
-            let known = self.mapping.resource.get(input.resource.key(i).as_bytes());
-            if let (Some(known), Some(value)) = (known, input.resource.value(i)) {
-                self.resource
-                    .extend(known.feeds.iter().map(|f| (*f, value)));
+        let (input, row) = (self.input, &mut self.row);
+        let range = input.resource.range(at);
+        let keys = input.resource.keys(&range);
+        let Some(shape) = self.resources.get(keys, &self.mapping.resource) else {
+            return;
+        };
+        for Step { at: place, feed } in &shape.steps {
+            if let Some(value) = input.resource.value(range.start + place) {
+                row.offer(*feed, value, self.mapping, || false);
             }
         }
     }

@@ -79,39 +79,6 @@ impl<'a> Attributes<'a> {
         let at = self.range(row).find(|at| self.key(*at) == key)?;
         self.value(at)
     }
-
-    /// Whether two rows hold the same attributes in the same order.
-    pub(crate) fn same(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (self.range(a), self.range(b));
-        a == b
-            || a.len() == b.len()
-                && same_texts(self.keys, &a, &b)
-                && same_texts(self.values, &a, &b)
-                && (self.values.null_count() == 0
-                    || a.zip(b)
-                        .all(|(a, b)| self.values.is_valid(a) == self.values.is_valid(b)))
-    }
-}
-
-/// Whether two equally long ranges hold the same texts: the bytes at once, then where they part.
-fn same_texts(texts: &StringArray, a: &Range<usize>, b: &Range<usize>) -> bool {
-    let offsets = texts.value_offsets();
-    let bounds = |r: &Range<usize>| offsets.get(r.start..=r.end);
-    let (Some(a), Some(b)) = (bounds(a), bounds(b)) else {
-        return false;
-    };
-    let bytes = |o: &[i32]| match (o.first(), o.last()) {
-        (Some(first), Some(last)) => texts.value_data().get(usize_of(*first)..usize_of(*last)),
-        _ => None,
-    };
-    let base = |o: &[i32]| o.first().copied().unwrap_or_default();
-    bytes(a) == bytes(b) && {
-        let (from_a, from_b) = (base(a), base(b));
-        let apart = from_b - from_a;
-        // Without an early end, so that several are compared at once.
-        let differ = |sum, (x, y): (&i32, &i32)| sum | (y - x) ^ apart;
-        a.iter().zip(b).fold(0, differ) == 0
-    }
 }
 
 /// The elements of list `row`.
