@@ -26,4 +26,6 @@ pub(crate) use tariff::Meaning;
 pub use tariff::{KeptError, Quote, QuotedRate, Tariff};
 
 #[cfg(test)]
+mod exact_tests;
+#[cfg(test)]
 mod tests;
