@@ -69,7 +69,6 @@ impl Bills {
                 *payer = Some(outermost.unwrap_or(at));
             }
         }
-        twins.values_mut().for_each(|all| all.sort_unstable());
         Self {
             bills,
             booked,
@@ -114,6 +113,7 @@ impl Bills {
                 self.merge(at, of);
             }
         }
+        self.twins.values_mut().for_each(|all| all.sort_unstable());
     }
 
     /// Lets `of` pay for the call at `at` and for what `at` paid for.
@@ -128,8 +128,6 @@ impl Bills {
                 *payer = Some(of);
             }
         }
-        let twins = self.twins.entry(of).or_default();
-        twins.extend(moved);
-        twins.sort_unstable();
+        self.twins.entry(of).or_default().extend(moved);
     }
 }
