@@ -91,7 +91,7 @@ impl Bills {
             let twins = self.twins.get(&at).map_or(&[][..], Vec::as_slice);
             let ids: Vec<&str> = std::iter::once(&at)
                 .chain(twins)
-                .filter_map(|of| shape.fact(*of)?.call.as_ref()?.response_id.as_deref())
+                .filter_map(|of| shape.fact(*of)?.response_id())
                 .filter(|id| id.chars().count() >= RESPONSE_ID_CHARS_MIN)
                 .collect();
             let overlaps = |of: At| {
