@@ -16,7 +16,7 @@ fn a_million_spans_cost_what_their_maker_knows() {
     }
     check(
         7,
-        support::count_from("WEIR_TEST_TRUTH_SPANS", 1_000_000),
+        u64::from(support::count_from("WEIR_TEST_TRUTH_SPANS", 1_000_000)),
         Content::Off,
     );
 }
@@ -28,7 +28,7 @@ fn ten_thousand_spans_with_conversations_cost_what_their_maker_knows() {
     }
     check(
         8,
-        support::count_from("WEIR_TEST_TRUTH_CONTENT_SPANS", 10_000),
+        u64::from(support::count_from("WEIR_TEST_TRUTH_CONTENT_SPANS", 10_000)),
         Content::On,
     );
 }
