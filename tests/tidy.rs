@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sinks", &["model", "lake"]),
     ("queries", &["model", "lake"]),
     ("benches", &["model", "ingest", "transforms", "lake"]),
+    ("traffic", &[]),
     ("xtask", &[]),
     (
         ".",
@@ -29,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "transforms",
             "sinks",
             "queries",
+            "traffic",
         ],
     ),
 ];

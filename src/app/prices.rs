@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use weir_model::TenantId;
-use weir_transforms::{KeptError, ListError, Override, Prefer, PriceList, Tariff};
+use weir_transforms::{KeptError, ListError, Override, Prefer, PriceList, Pricer, Prices, Tariff};
 
 use crate::config::tree::Wrong;
 use crate::config::{Config, prices_file};
@@ -143,6 +143,10 @@ impl PriceBook {
 
     /// The tariff of that name, in effect or kept; `None` where it was never in effect here, or is
     /// damaged, which the log says.
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "recomputes ask for it; new calls do not")
+    )]
     pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Tariff>> {
         let current = Arc::clone(&self.current.read());
         if let Some(tariff) = current.all().find(|t| t.name() == name) {
@@ -213,6 +217,53 @@ impl PriceBook {
             tenants_with_their_own = current.by_tenant.len(),
             "prices.in_effect"
         );
+    }
+}
+
+/// The tariffs that the facts of some traces name, for the rules of a trace.
+///
+/// Made for one recompute: what is in effect for new calls does not change under it.
+#[derive(Debug)]
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "recomputes ask for it; new calls do not")
+)]
+pub(crate) struct Named {
+    current: Arc<Tariff>,
+    by_name: HashMap<Box<str>, Arc<Tariff>>,
+}
+
+impl Named {
+    /// The tariffs of these names, and that of `tenant`'s new calls. A name that is not known here
+    /// is left out; its calls are priced as new ones where they must be priced again.
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "recomputes ask for it; new calls do not")
+    )]
+    pub(crate) fn of<'n>(
+        book: &PriceBook,
+        tenant: &TenantId,
+        names: impl Iterator<Item = &'n str>,
+    ) -> Self {
+        let mut by_name = HashMap::new();
+        for name in names {
+            if !by_name.contains_key(name)
+                && let Some(tariff) = book.by_name(name)
+            {
+                by_name.insert(Box::from(name), tariff);
+            }
+        }
+        Self {
+            current: book.current(tenant),
+            by_name,
+        }
+    }
+}
+
+impl Prices for Named {
+    fn under(&self, list: Option<&str>) -> &dyn Pricer {
+        let kept = list.and_then(|name| self.by_name.get(name));
+        &**kept.unwrap_or(&self.current)
     }
 }
 

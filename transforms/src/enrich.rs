@@ -24,6 +24,7 @@ use crate::shape::{Shapes, Step};
 use crate::source::{self, Attributes};
 use crate::usage;
 
+pub(crate) use cost::disagree;
 pub use explain::{ColumnSource, Explained};
 use input::Input;
 use output::{Derived, Output};

@@ -75,7 +75,7 @@ pub(super) fn put(
 }
 
 /// Whether two amounts differ by more than two parts in a hundred of the reported one.
-fn disagree(reported: i128, computed: i128) -> bool {
+pub(crate) fn disagree(reported: i128, computed: i128) -> bool {
     (reported - computed).abs() * 100 > DISAGREE_PERCENT * reported.max(LEAST)
 }
 
