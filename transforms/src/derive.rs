@@ -8,7 +8,7 @@ use crate::enrich::Scope;
 use crate::field::Field;
 use crate::keys::Feed;
 use crate::mapping::{Mapping, Rule};
-use crate::row::{Row, bits};
+use crate::row::Row;
 use crate::{json, money, usage};
 
 /// What a rule sees of a span beside its slots.
@@ -29,7 +29,7 @@ const ARGUMENTS: [Field; 4] = [
 
 /// Slots of which one at least is filled where a rule has anything to say, but for the two rules that
 /// read the span's name.
-const READ: u128 = bits(&[
+pub(crate) const READ: [Field; 11] = [
     Field::OpeninferenceKind,
     Field::TraceloopKind,
     Field::CompletionStart,
@@ -41,14 +41,14 @@ const READ: u128 = bits(&[
     Field::AiToolArguments,
     Field::InputValue,
     Field::TraceloopInput,
-]);
+];
 
 /// How a span of a tool call is named.
 const TOOL_CALL: &str = "execute_tool ";
 
 /// Applies every rule that could improve its slot.
 pub(crate) fn apply<'a>(row: &mut Row<'a>, span: Span<'a>, scope: &Scope<'_>, mapping: &Mapping) {
-    if !row.has_any(READ) && !scope.mcp && !span.name.starts_with(TOOL_CALL) {
+    if !row.for_rules && !scope.mcp && !span.name.starts_with(TOOL_CALL) {
         return;
     }
     for (field, rank, rule) in &mapping.rules {

@@ -234,6 +234,7 @@ impl<'m, 'a> Work<'m, 'a> {
             return;
         };
         row.families = shape.families;
+        row.for_rules = shape.for_rules;
         for Step { at: place, feed } in &shape.steps {
             let place = range.start + place;
             let Some(value) = input.attributes.value(place) else {

@@ -35,8 +35,10 @@ impl Families {
 /// say which slots mean anything.
 #[derive(Debug)]
 pub(crate) struct Row<'a> {
-    /// One bit for each slot, by number.
-    filled: u128,
+    /// Slots in the order in which they were first filled; some may have been emptied since.
+    order: [Field; COUNT],
+    count: usize,
+    /// What each slot was filled by; the highest rank where nothing did.
     ranks: [u8; COUNT],
     texts: [&'a str; COUNT],
     /// Texts that no attribute holds as they are; they count before those in `texts`.
@@ -47,13 +49,16 @@ pub(crate) struct Row<'a> {
     /// JSON attributes: which, and their text.
     pub(crate) hosts: Vec<(u8, &'a str)>,
     pub(crate) families: Families,
+    /// Whether a slot may be filled that rules read.
+    pub(crate) for_rules: bool,
 }
 
 impl<'a> Row<'a> {
     /// No slot filled.
     pub(crate) fn new() -> Self {
         Self {
-            filled: 0,
+            order: [Field::OpName; COUNT],
+            count: 0,
             ranks: [EMPTY; COUNT],
             texts: [""; COUNT],
             owned: Vec::new(),
@@ -62,18 +67,20 @@ impl<'a> Row<'a> {
             reported: 0,
             hosts: Vec::new(),
             families: Families::default(),
+            for_rules: false,
         }
     }
 
     /// Empties all slots.
     pub(crate) fn clear(&mut self) {
-        self.filled = 0;
+        self.count = 0;
         self.ranks = [EMPTY; COUNT];
         if !self.owned.is_empty() {
             self.owned.clear();
         }
         self.hosts.clear();
         self.families = Families::default();
+        self.for_rules = false;
     }
 
     /// Fills a slot from one of its sources, unless a better one has, or the value is none.
@@ -164,25 +171,22 @@ impl<'a> Row<'a> {
         }
     }
 
-    fn fill(&mut self, field: Field, rank: u8) {
-        *slot(&mut self.ranks, field) = rank;
-        self.filled |= bit(field);
-    }
-
-    /// The slots that are filled, in the order of their numbers.
-    pub(crate) fn filled(&self) -> impl Iterator<Item = Field> + use<> {
-        self.filled_of(u128::MAX)
-    }
-
-    /// Those of `mask`, made by [`bits`], that are filled.
     #[inline]
-    pub(crate) fn filled_of(&self, mask: u128) -> impl Iterator<Item = Field> + use<> {
-        let mut left = self.filled & mask;
-        std::iter::from_fn(move || {
-            let number = usize::try_from(left.trailing_zeros()).ok()?;
-            left &= left.wrapping_sub(1);
-            Field::ALL.get(number).copied()
-        })
+    fn fill(&mut self, field: Field, rank: u8) {
+        let held = slot(&mut self.ranks, field);
+        let is_new = *held == EMPTY;
+        *held = rank;
+        if is_new && let Some(place) = self.order.get_mut(self.count) {
+            *place = field;
+            self.count += 1;
+        }
+    }
+
+    /// The slots that are filled, in the order in which they were.
+    #[inline]
+    pub(crate) fn filled(&self) -> impl Iterator<Item = Field> + '_ {
+        let order = self.order.iter().take(self.count).copied();
+        order.filter(|field| self.has(*field))
     }
 
     fn set_number(&mut self, field: Field, number: Option<i64>) -> bool {
@@ -201,12 +205,6 @@ impl<'a> Row<'a> {
     #[inline]
     pub(crate) fn has(&self, field: Field) -> bool {
         self.rank(field) != EMPTY
-    }
-
-    /// Whether something fills one of the slots of `mask`, made by [`bits`].
-    #[inline]
-    pub(crate) fn has_any(&self, mask: u128) -> bool {
-        self.filled & mask != 0
     }
 
     /// The text in `field`.
@@ -245,34 +243,13 @@ impl<'a> Row<'a> {
         *slot(&mut self.numbers, field) = number;
     }
 
-    /// Empties the slots of `mask`, made by [`bits`].
-    pub(crate) fn drop_all(&mut self, mask: u128) {
-        for field in self.filled_of(mask) {
-            *slot(&mut self.ranks, field) = EMPTY;
+    /// Empties these slots.
+    pub(crate) fn drop_all(&mut self, fields: &[Field]) {
+        for field in fields {
+            *slot(&mut self.ranks, *field) = EMPTY;
         }
-        self.filled &= !mask;
     }
 }
-
-/// The bit that stands for `field`.
-#[inline]
-const fn bit(field: Field) -> u128 {
-    1 << field as u32
-}
-
-/// The bits of several slots.
-pub(crate) const fn bits(fields: &[Field]) -> u128 {
-    let mut mask = 0;
-    let mut rest = fields;
-    while let [first, after @ ..] = rest {
-        mask |= bit(*first);
-        rest = after;
-    }
-    mask
-}
-
-/// A slot has a bit of its own.
-const _: () = assert!(COUNT <= 128);
 
 #[inline]
 #[expect(

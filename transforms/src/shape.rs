@@ -5,6 +5,7 @@
 
 use arrow_array::StringArray;
 
+use crate::derive::READ;
 use crate::keys::{Feed, Keys};
 use crate::row::Families;
 
@@ -29,6 +30,8 @@ pub(crate) struct Shape {
     ends: Box<[i32]>,
     /// The families that the keys belong to.
     pub(crate) families: Families,
+    /// Whether a slot is fed that rules read.
+    pub(crate) for_rules: bool,
     /// Values that feed slots, in the order of the attributes.
     pub(crate) steps: Box<[Step]>,
     /// Attributes that hold JSON of which members feed slots: which, and the number of the host.
@@ -94,6 +97,7 @@ impl Shape {
             bytes: keys.bytes.into(),
             ends: keys.ends().collect(),
             families,
+            for_rules: steps.iter().any(|s: &Step| READ.contains(&s.feed.field)),
             steps: steps.into(),
             hosts: hosts.into(),
         }

@@ -4,7 +4,7 @@
 //! children. Producers differ on whether the input includes cached tokens; here it always does.
 
 use crate::field::Field;
-use crate::row::{Row, bits};
+use crate::row::Row;
 
 /// The kinds of operation that a provider bills.
 pub(crate) const BILLABLE: [&str; 3] = ["llm", "embedding", "rerank"];
@@ -26,9 +26,6 @@ pub(crate) const COUNTS: [Field; 11] = [
     Field::ImageOutputTokens,
     Field::TotalTokens,
 ];
-
-/// Their slots.
-const COUNT_BITS: u128 = bits(&COUNTS);
 
 /// What was done to the counts of a span, or is wrong with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,9 +66,9 @@ pub(crate) fn settle(row: &mut Row<'_>, billable: bool, exclusive: bool) -> Usag
         return flags;
     }
     let implausible = |n: i64| !(0..=PLAUSIBLE_MAX).contains(&n);
-    flags.invalid = row
-        .filled_of(COUNT_BITS)
-        .any(|f| row.number(f).is_some_and(implausible));
+    flags.invalid = COUNTS
+        .iter()
+        .any(|f| row.number(*f).is_some_and(implausible));
     if flags.invalid {
         drop_counts(row);
         return flags;
@@ -96,7 +93,7 @@ pub(crate) fn settle(row: &mut Row<'_>, billable: bool, exclusive: bool) -> Usag
 }
 
 fn drop_counts(row: &mut Row<'_>) {
-    row.drop_all(COUNT_BITS);
+    row.drop_all(&COUNTS);
 }
 
 #[cfg(test)]

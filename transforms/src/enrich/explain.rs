@@ -49,7 +49,9 @@ impl Enricher {
         let mut sources = Vec::with_capacity(rows.num_rows());
         for at in 0..rows.num_rows() {
             work.read(at)?;
-            let read: Vec<_> = work.row.filled().map(|f| source_of(&work, f)).collect();
+            let mut read: Vec<Field> = work.row.filled().collect();
+            read.sort_unstable_by_key(|field| *field as u8);
+            let read: Vec<_> = read.into_iter().map(|f| source_of(&work, f)).collect();
             let derived = derived(&work, at);
             work.settle(at, &mut output);
             let kept = |mut source: ColumnSource| {
