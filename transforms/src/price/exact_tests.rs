@@ -325,3 +325,64 @@ fn a_name_stands_for_all_that_a_price_depends_on() {
         assert!(Tariff::of_kept(tariff.name(), tariff.kept(), |_, _| None).is_err());
     }
 }
+
+/// A list and a tariff as the first release kept them: every later one must read them, and price by
+/// them alike. `WEIR_WRITE_FIXTURE=DIR` writes what this release keeps.
+#[test]
+fn what_the_first_release_kept_prices_as_it_did() {
+    let list = include_bytes!("../../../testdata/prices/v1/list.json");
+    let read = || std::sync::Arc::new(PriceList::read("test-1", list).expect("a list"));
+    if let Some(dir) = std::env::var_os("WEIR_WRITE_FIXTURE") {
+        let entry = Override {
+            name: Some("deal".into()),
+            provider: Some("maker".into()),
+            model_prefix: Some("mk-".into()),
+            until: Some("2026-01-01".into()),
+            factor: Some("0.5".into()),
+            ..Override::default()
+        };
+        let tariff = Tariff::new(read(), vec![entry], Prefer::Computed).expect("good");
+        let path = std::path::Path::new(&dir).join(format!("{}.json", tariff.name()));
+        std::fs::write(path, tariff.kept()).expect("written");
+    }
+    let (name, kept) = (
+        "test-1-26ca0510c83f",
+        include_str!("../../../testdata/prices/v1/test-1-26ca0510c83f.json"),
+    );
+    let tariff = Tariff::of_kept(name, kept, |_, _| Some(read())).expect("a tariff");
+    assert_eq!(tariff.prefer(), Prefer::Computed);
+    let call = |model, start_us, batch| super::Call {
+        models: [Some(model), None],
+        start_us,
+        batch,
+        tokens: Tokens {
+            input: 1_000_001,
+            output: 1,
+            ..Tokens::default()
+        },
+        ..super::Call::default()
+    };
+    let new_year = 1_767_225_600_000_000;
+    let cases = [
+        (
+            call("mk-1", new_year - 1, false),
+            "3.0000105",
+            "maker/mk-1*deal",
+        ),
+        (
+            call("mk-1-20", new_year, false),
+            "0.041667708333",
+            "maker/mk-1",
+        ),
+        (call("mk-1", new_year, true), "0.02000102", "maker/mk-1"),
+    ];
+    for (call, dollars, entry) in cases {
+        assert_eq!(
+            priced(&tariff, &call),
+            (dollars.to_owned(), entry.to_owned())
+        );
+    }
+    let newer = kept.replace("\"format\":1", "\"format\":2");
+    let refused = Tariff::of_kept(name, &newer, |_, _| Some(read()));
+    assert!(matches!(refused, Err(super::KeptError::Format(2))));
+}

@@ -68,6 +68,9 @@ pub enum KeptError {
     /// It is not of a form that this weir reads.
     #[error("it is not of a form that this weir reads")]
     Form(#[from] serde_json::Error),
+    /// A newer weir wrote it, in a form that this one does not read.
+    #[error("it has format {0}, which this weir does not read")]
+    Format(u32),
     /// It was changed: its content is not what its name says.
     #[error("its content is not the one that its name stands for")]
     Changed,
@@ -195,7 +198,10 @@ impl Tariff {
         list: impl FnOnce(&str, &str) -> Option<Arc<PriceList>>,
     ) -> Result<Self, KeptError> {
         let read: Kept = serde_json::from_str(kept)?;
-        if read.format != FORMAT || name_of(&read.list, kept) != name {
+        if read.format != FORMAT {
+            return Err(KeptError::Format(read.format));
+        }
+        if name_of(&read.list, kept) != name {
             return Err(KeptError::Changed);
         }
         let list = list(&read.list, &read.list_hash).ok_or(KeptError::NoList(read.list))?;
