@@ -13,8 +13,11 @@ use arrow_buffer::{
 };
 use arrow_schema::{ArrowError, DataType, Field as ArrowField};
 
-/// Room for texts, bytes a row.
+/// Room for texts of lists, bytes a row.
 const TEXT_BYTES: usize = 16;
+
+/// The most room for texts, bytes a row: one long text does not make all of them so.
+const TEXT_BYTES_MAX: usize = 64;
 
 /// Which rows have a value, a bit each.
 #[derive(Debug)]
@@ -59,10 +62,13 @@ struct Texts {
 }
 
 impl Texts {
-    fn new(rows: usize) -> Self {
+    /// A column whose first text is of that length: texts of one column are much alike in length,
+    /// and growing costs more than all else.
+    #[cold]
+    fn new(rows: usize, first_bytes: usize) -> Self {
         Self {
             ends: vec![0; rows + 1],
-            bytes: Vec::with_capacity(rows * TEXT_BYTES),
+            bytes: Vec::with_capacity(rows * (first_bytes + 2).min(TEXT_BYTES_MAX)),
             filled: Filled::new(rows),
         }
     }
@@ -168,10 +174,17 @@ impl Column {
         }
     }
 
-    setter!(
-        /// Puts a text at `row`, which lies beyond all rows that were put before.
-        text, Text, Texts, &str
-    );
+    /// Puts a text at `row`, which lies beyond all rows that were put before.
+    #[inline]
+    pub(crate) fn text(&mut self, row: usize, value: &str) {
+        if let Lazy::Unused = self.built {
+            self.built = Lazy::Text(Texts::new(self.rows, value.len()));
+        }
+        if let Lazy::Text(column) = &mut self.built {
+            column.put(row, value);
+        }
+    }
+
     setter!(
         /// Puts an integer.
         int, Int, Numbers, i64

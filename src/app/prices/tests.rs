@@ -33,7 +33,7 @@ fn price(tariff: &Tariff) -> i128 {
             assert!(reference.starts_with(&format!("{}:", tariff.name())));
             amount / 1_000_000
         }
-        other => panic!("{other:?}"),
+        other @ (Priced::Unpriced | Priced::InvalidUsage) => panic!("{other:?}"),
     }
 }
 

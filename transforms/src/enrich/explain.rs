@@ -7,7 +7,7 @@ use super::input::Input;
 use super::output::{DERIVED, Output};
 use super::{Enricher, Work};
 use crate::field::{Field, Kind};
-use crate::price::Tariff;
+use crate::price::{Prefer, Tariff};
 use crate::row::Row;
 
 /// Enriched rows, and where each column of each row comes from.
@@ -107,6 +107,12 @@ fn derived(work: &Work<'_, '_>, at: usize) -> Vec<ColumnSource> {
     } else {
         "model_request"
     };
+    let reported = row.has(Field::CostReported);
+    let cost = match work.tariff.prefer() {
+        Prefer::Reported if reported => "cost_reported_usd, which is preferred",
+        Prefer::Reported => "cost_computed_usd, since none is reported",
+        Prefer::Computed => "cost_computed_usd, which is preferred where there is one",
+    };
     let rests_on = |column: &str| match column {
         "dialect" => "scope name and families of keys",
         "op_kind" => op_kind,
@@ -115,14 +121,17 @@ fn derived(work: &Work<'_, '_>, at: usize) -> Vec<ColumnSource> {
         "usage_flags" => "rules of usage",
         "skill_source" => "the source of skill_name",
         "cost_disagrees" => "cost_reported_usd and cost_computed_usd",
-        "cost_usd" => "cost_status",
+        "cost_usd" => cost,
         _ => "usage at the price of price_ref",
     };
+    let raw = row.text(Field::ProviderRaw);
+    let ignored = raw.filter(|raw| work.mapping.provider(raw).is_none());
     let worked_out = DERIVED.into_iter().map(|column| ColumnSource {
         column,
         source: rests_on(column).to_owned(),
         rank: None,
-        dropped: None,
+        // What is no provider is said, so that nobody looks for it.
+        dropped: ignored.filter(|_| column == "provider").map(str::to_owned),
     });
     worked_out.collect()
 }

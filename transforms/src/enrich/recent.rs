@@ -33,10 +33,13 @@ impl<V> Recent<V> {
     }
 }
 
+/// The names in a call, held.
+type Names = [Option<Box<str>>; 4];
+
 /// Meanings of calls, by their names.
 #[derive(Debug)]
 pub(super) struct RecentCalls {
-    held: Vec<([Option<Box<str>>; 4], Arc<Meaning>)>,
+    held: Vec<(Names, Arc<Meaning>)>,
     next: usize,
 }
 
@@ -53,8 +56,7 @@ impl RecentCalls {
     #[inline]
     pub(super) fn get(&mut self, tariff: &Tariff, call: &Call<'_>) -> Option<&Meaning> {
         let names = call.names();
-        let same =
-            |held: &[Option<Box<str>>; 4]| held.iter().zip(names).all(|(a, b)| a.as_deref() == b);
+        let same = |held: &Names| held.iter().zip(names).all(|(a, b)| a.as_deref() == b);
         let at = self.held.iter().position(|(held, _)| same(held));
         let at = at.unwrap_or_else(|| {
             let found = (names.map(|n| n.map(Into::into)), tariff.meaning(call));

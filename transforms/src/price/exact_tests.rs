@@ -179,13 +179,13 @@ fn priced(tariff: &Tariff, call: &super::Call<'_>) -> (String, String) {
     }
 }
 
-#[test]
-fn own_prices_are_chosen_by_name_time_and_kind_in_the_order_of_the_file() {
+/// Entries of every kind, in an order that counts.
+fn entries() -> Vec<Override> {
     let entry = |name: &str| Override {
         name: Some(name.into()),
         ..Override::default()
     };
-    let tariff = own(vec![
+    vec![
         Override {
             model: Some("Llama-3".into()),
             provider: Some("vllm".into()),
@@ -216,9 +216,83 @@ fn own_prices_are_chosen_by_name_time_and_kind_in_the_order_of_the_file() {
             factor: Some("0.333333333".into()),
             ..entry("contract")
         },
-    ]);
-    let day = 86_400_000_000;
-    let new_year = 1_767_225_600_000_000;
+    ]
+}
+
+/// The day that entries begin with, in microseconds.
+const NEW_YEAR: i64 = 1_767_225_600_000_000;
+
+/// A day, in microseconds.
+const DAY: i64 = 86_400_000_000;
+
+/// Provider, model, start, batch; what a million tokens cost, and by which entry.
+type Case = (
+    Option<&'static str>,
+    &'static str,
+    i64,
+    bool,
+    &'static str,
+    &'static str,
+);
+
+const CASES: [Case; 10] = [
+    (
+        Some("vllm"),
+        "LLAMA-3",
+        NEW_YEAR,
+        false,
+        "1",
+        "own/first-half",
+    ),
+    (Some("vllm"), "llama-3", NEW_YEAR - 1, false, "", ""),
+    (
+        Some("vllm"),
+        "llama-3",
+        NEW_YEAR + 200 * DAY,
+        false,
+        "2",
+        "own/2",
+    ),
+    (
+        Some("other"),
+        "llama-3",
+        NEW_YEAR + DAY,
+        false,
+        "2",
+        "own/2",
+    ),
+    (None, "Own-7b", NEW_YEAR, true, "0.5", "own/own-batch"),
+    (None, "Own-7b", NEW_YEAR, false, "0", "own/own"),
+    (None, "own-7b", NEW_YEAR, false, "", ""),
+    (
+        Some("openai"),
+        "gpt-4o",
+        NEW_YEAR,
+        false,
+        "0.8333333325",
+        "openai/gpt-4o*contract",
+    ),
+    (
+        None,
+        "gpt-4o",
+        NEW_YEAR,
+        false,
+        "0.8333333325",
+        "openai/gpt-4o*contract",
+    ),
+    (
+        Some("anthropic"),
+        "claude-sonnet-4-5",
+        NEW_YEAR,
+        false,
+        "6",
+        "anthropic/claude-sonnet-4-5",
+    ),
+];
+
+#[test]
+fn own_prices_are_chosen_by_name_time_and_kind_in_the_order_of_the_file() {
+    let tariff = own(entries());
     let call = |provider, model, start_us, batch| super::Call {
         provider,
         models: [None, Some(model)],
@@ -230,61 +304,7 @@ fn own_prices_are_chosen_by_name_time_and_kind_in_the_order_of_the_file() {
         },
         ..super::Call::default()
     };
-    let cases = [
-        (
-            Some("vllm"),
-            "LLAMA-3",
-            new_year,
-            false,
-            "1",
-            "own/first-half",
-        ),
-        (Some("vllm"), "llama-3", new_year - 1, false, "", ""),
-        (
-            Some("vllm"),
-            "llama-3",
-            new_year + 200 * day,
-            false,
-            "2",
-            "own/2",
-        ),
-        (
-            Some("other"),
-            "llama-3",
-            new_year + day,
-            false,
-            "2",
-            "own/2",
-        ),
-        (None, "Own-7b", new_year, true, "0.5", "own/own-batch"),
-        (None, "Own-7b", new_year, false, "0", "own/own"),
-        (None, "own-7b", new_year, false, "", ""),
-        (
-            Some("openai"),
-            "gpt-4o",
-            new_year,
-            false,
-            "0.8333333325",
-            "openai/gpt-4o*contract",
-        ),
-        (
-            None,
-            "gpt-4o",
-            new_year,
-            false,
-            "0.8333333325",
-            "openai/gpt-4o*contract",
-        ),
-        (
-            Some("anthropic"),
-            "claude-sonnet-4-5",
-            new_year,
-            false,
-            "6",
-            "anthropic/claude-sonnet-4-5",
-        ),
-    ];
-    for (provider, model, start, batch, dollars, entry) in cases {
+    for (provider, model, start, batch, dollars, entry) in CASES {
         let found = priced(&tariff, &call(provider, model, start, batch));
         let dollars = if dollars.is_empty() {
             "Unpriced"
