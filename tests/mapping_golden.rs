@@ -230,14 +230,12 @@ fn compare_cost(golden: &Map<String, Value>, ours: &Map<String, Value>, compare:
         );
     }
     let entry = golden.get("price_provider").zip(golden.get("price_model"));
-    let entry = entry.map(|(p, m)| {
-        json!(format!(
-            "genai-prices-0.2.1:{}/{}",
-            p.as_str().unwrap(),
-            m.as_str().unwrap()
-        ))
-    });
-    compare("price_ref", entry.as_ref(), ours.get("price_ref"));
+    let entry =
+        entry.map(|(p, m)| json!(format!("{}/{}", p.as_str().unwrap(), m.as_str().unwrap())));
+    // Behind the list's name, which stands for its content.
+    let reference = ours.get("price_ref").and_then(Value::as_str);
+    let reference = reference.map(|r| json!(r.split_once(':').unwrap().1));
+    compare("price_ref", entry.as_ref(), reference.as_ref());
     let disagrees = ours.get("cost_disagrees").filter(|v| **v == true);
     compare("cost_disagrees", golden.get("cost_disagrees"), disagrees);
 }

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sinks", &["model", "lake"]),
     ("queries", &["model", "lake"]),
     ("benches", &["model", "ingest", "transforms", "lake"]),
+    ("traffic", &[]),
     ("xtask", &[]),
     (
         ".",
@@ -29,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "transforms",
             "sinks",
             "queries",
+            "traffic",
         ],
     ),
 ];
@@ -262,6 +264,55 @@ fn no_source_file_is_too_long() -> Result<()> {
         .filter(|(_, lines)| *lines > LINES_MAX)
         .map(|(path, lines)| format!("{} has {lines} lines of {LINES_MAX}", path.display()))
         .collect();
+    fail_with(&faults);
+    Ok(())
+}
+
+/// Where money is read, added up, compared and named: no binary float may be in it.
+const MONEY: &[&str] = &[
+    "ingest/src/decode/money.rs",
+    "transforms/src/money.rs",
+    "transforms/src/price",
+    "transforms/src/enrich/cost.rs",
+    "src/app/prices.rs",
+    "src/config/prices_file.rs",
+];
+
+/// The one place there that may use floats: the tests that compare with the list's publisher, who
+/// does.
+const NOT_MONEY: &str = "transforms/src/price/tests.rs";
+
+#[test]
+fn no_float_is_in_the_path_of_money() -> Result<()> {
+    let mut faults = Vec::new();
+    let mut looked_at = BTreeSet::new();
+    for (path, text) in with_extension("rs")? {
+        let Some(of) = MONEY.iter().find(|of| path.starts_with(of)) else {
+            continue;
+        };
+        if path == Path::new(NOT_MONEY) {
+            continue;
+        }
+        looked_at.insert(*of);
+        for (index, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let float = words.into_iter().find(|word| {
+                matches!(
+                    *word,
+                    "f32" | "f64" | "Float64Type" | "Float64Array" | "as_f64"
+                )
+            });
+            if let Some(word) = float {
+                faults.push(format!("{}:{}: {word}", path.display(), index + 1));
+            }
+        }
+    }
+    assert_eq!(
+        looked_at.len(),
+        MONEY.len(),
+        "{looked_at:?}: mend this list"
+    );
     fail_with(&faults);
     Ok(())
 }

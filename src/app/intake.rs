@@ -25,6 +25,7 @@ use weir_transforms::Enricher;
 use crate::app::arrivals::Arrivals;
 use crate::app::counters::{self, Counters};
 use crate::app::prepare::{self, Audit, Prepared};
+use crate::app::prices::PriceBook;
 use crate::app::quota::Caller;
 use crate::app::resends::{Name, Resends, Standing, Ticket, digest, scope};
 use crate::app::together::{SMALL_BYTES_MAX, Together};
@@ -48,6 +49,7 @@ const KEYS_MAX: usize = 100_000;
 pub(crate) struct Intake {
     log: Arc<Log>,
     enricher: Arc<Enricher>,
+    prices: Arc<PriceBook>,
     clock: Arc<dyn Clock>,
     limits: Limits,
     /// Bodies as sent, by content.
@@ -75,6 +77,8 @@ pub(crate) struct Parts {
     pub(crate) log: Arc<Log>,
     /// What fills the canonical columns.
     pub(crate) enricher: Arc<Enricher>,
+    /// What calls cost.
+    pub(crate) prices: Arc<PriceBook>,
     /// What says when a request was accepted.
     pub(crate) clock: Arc<dyn Clock>,
     /// What a request may hold.
@@ -134,6 +138,7 @@ impl Intake {
             ),
             log: parts.log,
             enricher: parts.enricher,
+            prices: parts.prices,
             clock: parts.clock,
             limits: parts.limits,
         };
@@ -184,8 +189,11 @@ impl Intake {
             let (bytes, at) = (body.bytes.clone(), self.acceptance(&caller.tenant));
             let look = self.beside(length, move || {
                 let digest = digest(&at.tenant, Route::Traces, &bytes);
-                let prepare =
-                    || prepare::traces(&bytes, encoding, &at, &intake.limits, &intake.enricher);
+                let prepare = || {
+                    let tariff = intake.prices.current(&at.tenant);
+                    let terms = (&*intake.enricher, &*tariff);
+                    prepare::traces(&bytes, encoding, &at, &intake.limits, terms)
+                };
                 let look = match intake.bodies.begin(digest, digest, at.received_at_us) {
                     Standing::First(ticket) => Look::New(ticket, prepare()?),
                     Standing::Repeat(answer) => Look::Known(answer),

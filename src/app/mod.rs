@@ -18,10 +18,12 @@ pub(crate) mod metered;
 pub(crate) mod node;
 pub(crate) mod parts;
 pub(crate) mod prepare;
+pub(crate) mod prices;
 pub(crate) mod quota;
 pub(crate) mod reach;
 pub(crate) mod resends;
 pub(crate) mod running;
+pub(crate) mod start_error;
 pub(crate) mod together;
 
 pub(crate) use node::Node;

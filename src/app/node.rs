@@ -16,6 +16,7 @@ use crate::app::access::Access;
 use crate::app::account::Base;
 use crate::app::histogram::Histogram;
 use crate::app::intake::Intake;
+use crate::app::prices::PriceBook;
 use crate::app::reach::Reached;
 use crate::app::running::Addresses;
 use crate::http::refusal::Refusal;
@@ -29,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) intake: Intake,
     /// Knows the keys.
     pub(crate) access: Access,
+    /// What calls cost.
+    pub(crate) prices: Arc<PriceBook>,
     /// Answers SQL.
     pub(crate) engine: Engine,
     /// The log.

@@ -1,5 +1,6 @@
 //! The parts of a node, opened in their order; also what offline commands need of them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -10,12 +11,13 @@ use weir_lake::{Lake, LakeConfig, Partition};
 use weir_model::{Clock, Dataset};
 use weir_queries::EngineConfig;
 use weir_sinks::DeadLetters;
+use weir_transforms::Addition;
 
 use crate::app::counters::Counters;
 use crate::app::layouts;
 use crate::app::reach::{self, Answer, Reached};
 use crate::app::running::StartError;
-use crate::config::Config;
+use crate::config::{Config, mapping_file};
 use crate::http::body::BodyLimits;
 use crate::http::conn::peers::Peers;
 use crate::http::conn::{self, Timers};
@@ -160,6 +162,23 @@ fn tell(report: &OpenReport) {
     if report.node_file_lost {
         tracing::warn!("wal.node_file.lost");
     }
+}
+
+/// What the operator adds to the mapping.
+///
+/// # Errors
+///
+/// Where the file cannot be read or has faults.
+pub(crate) fn additions(config: &Config) -> Result<Vec<Addition>, StartError> {
+    let path = PathBuf::from(&config.mapping.file);
+    if path.as_os_str().is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| StartError::State {
+        what: "the file of `mapping.file`",
+        source: error.into(),
+    })?;
+    mapping_file::read(&text).map_err(|wrong| StartError::Mapping { path, wrong })
 }
 
 /// A size for memory; what does not fit is everything.

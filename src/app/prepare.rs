@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use weir_ingest::decode::otlp::{Decoded, OtlpEncoding, decode_traces};
 use weir_ingest::decode::{Acceptance, Limits, ocsf, proxy_audit};
 use weir_model::Dataset;
-use weir_transforms::Enricher;
+use weir_transforms::{Enricher, Tariff};
 
 use crate::app::arrivals::usd;
 use crate::app::duplicates;
@@ -44,7 +44,7 @@ pub(crate) fn traces(
     encoding: OtlpEncoding,
     at: &Acceptance,
     limits: &Limits,
-    enricher: &Enricher,
+    (enricher, tariff): (&Enricher, &Tariff),
 ) -> Result<Prepared, Refusal> {
     let Decoded {
         rows,
@@ -56,7 +56,7 @@ pub(crate) fn traces(
     let accepted = rows.num_rows();
     let rows = match accepted {
         0 => rows,
-        _ => enricher.enrich_spans(rows).map_err(|error| {
+        _ => enricher.enrich_spans_at(rows, tariff).map_err(|error| {
             tracing::error!(%error, "enrich.failed");
             Refusal::internal()
         })?,

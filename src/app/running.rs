@@ -6,7 +6,6 @@
 //! ```
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,12 +13,11 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use weir_ingest::log::{Log, OpenError};
-use weir_lake::LakeError;
-use weir_model::{Clock, FoundLayout, SystemClock};
+use weir_ingest::log::Log;
+use weir_model::{Clock, SystemClock, TenantId};
 use weir_queries::Engine;
 use weir_sinks::{Delivery, DeliveryConfig, lake::LakeSink};
-use weir_transforms::Enricher;
+use weir_transforms::{Addition, Enricher};
 
 use crate::app::access::{self, Access};
 use crate::app::account::Base;
@@ -27,15 +25,15 @@ use crate::app::intake::{self, Intake};
 use crate::app::metered::Metered;
 use crate::app::node::Node;
 use crate::app::parts::{self, Stores};
+use crate::app::prices::{self, PriceBook};
 use crate::app::reach;
-use crate::cli::exit::Exit;
+pub(crate) use crate::app::start_error::StartError;
 use crate::config::{Config, Listen};
 use crate::http::conn::Host;
 use crate::http::listen::{self, Listener};
 use crate::http::routes;
 use crate::http::tls::{self, Certificates};
 use crate::telemetry;
-use crate::tls::TlsError;
 
 /// After how long without any arrival the log says what to do.
 const HINT_AFTER: Duration = Duration::from_secs(30);
@@ -49,140 +47,6 @@ pub(crate) struct Addresses {
     pub(crate) otlp_http: SocketAddr,
     /// OTLP over gRPC.
     pub(crate) otlp_grpc: SocketAddr,
-}
-
-/// The node could not start; nothing runs, and the directory's lock is free.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum StartError {
-    /// The data directory cannot be made.
-    #[error("the data directory {path} cannot be made")]
-    Folder {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Another process has the data directory.
-    #[error(
-        "the data directory {} is in use by another weir process; stop that one, or choose another \
-         with --data-dir",
-        path.display()
-    )]
-    InUse {
-        /// Which.
-        path: PathBuf,
-    },
-    /// The log cannot be opened.
-    #[error(
-        "the write-ahead log in {} cannot be opened; `weir wal check` says more",
-        path.display()
-    )]
-    Log {
-        /// The data directory.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: OpenError,
-    },
-    /// The lake cannot be opened.
-    #[error("the lake cannot be opened; look at `lake.url` and `lake.options`")]
-    Lake {
-        /// Why.
-        #[source]
-        source: LakeError,
-    },
-    /// Another part of the node's state cannot be opened.
-    #[error("{what} cannot be opened")]
-    State {
-        /// Which.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Something was written by a newer weir; nothing was changed.
-    #[error(
-        "`{}` ({}) has version {}, newer than the {} that this weir reads: start the newer weir \
-         again, or restore a copy from before its upgrade; nothing was changed",
-        layout.file,
-        layout.format,
-        layout.found.unwrap_or_default(),
-        layout.known
-    )]
-    Newer {
-        /// What.
-        layout: FoundLayout,
-    },
-    /// An address cannot be listened on.
-    #[error(
-        "cannot listen on {address} ({name}); set another with --{name}, or port 0 for a free one"
-    )]
-    Bind {
-        /// The flag.
-        name: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Other machines could reach the node without a key.
-    #[error(
-        "{address} can be reached by other machines, and there is no key: make one with \
-         `weir keys create --tenant NAME` and the same --data-dir or --config, or listen on \
-         127.0.0.1"
-    )]
-    NoKeys {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// Keys would travel in the clear.
-    #[error(
-        "{address} can be reached by other machines, and there is no TLS: set --tls-cert-file and \
-         --tls-key-file, or say --insecure-http on a private network"
-    )]
-    Insecure {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// The certificates cannot be used.
-    #[error("TLS cannot be served; look at the settings below `tls`")]
-    Tls {
-        /// Why.
-        #[source]
-        source: TlsError,
-    },
-    /// A thread of ours failed.
-    #[error("an internal thread failed while starting")]
-    Worker,
-}
-
-impl StartError {
-    /// Of a log in `dir` that cannot be opened.
-    pub(crate) fn of_log(dir: &std::path::Path, source: OpenError) -> Self {
-        let path = dir.to_path_buf();
-        if matches!(source, OpenError::InUse) {
-            return Self::InUse { path };
-        }
-        Self::Log { path, source }
-    }
-
-    /// The code to end with.
-    pub(crate) fn exit(&self) -> Exit {
-        match self {
-            Self::InUse { .. } => Exit::IN_USE,
-            Self::NoKeys { .. } | Self::Insecure { .. } | Self::Tls { .. } => Exit::USAGE,
-            Self::Folder { .. }
-            | Self::Log { .. }
-            | Self::Lake { .. }
-            | Self::State { .. }
-            | Self::Newer { .. }
-            | Self::Bind { .. }
-            | Self::Worker => Exit::FAILURE,
-        }
-    }
 }
 
 /// A running node.
@@ -219,9 +83,10 @@ impl App {
         insecure(config)?;
         let certificates = Certificates::load(&config.tls);
         let certificates = certificates.map_err(|source| StartError::Tls { source })?;
+        let additions = parts::additions(config)?;
         let stores = Stores::open(config, &clock).await?;
         let log = Arc::clone(&stores.log);
-        let started = Self::with_stores(config, clock, stores, certificates).await;
+        let started = Self::with_stores(config, clock, stores, (certificates, additions)).await;
         if started.is_err() {
             // The reason to tell is the other one; what was replayed stays in the log.
             let _ = log.close().await;
@@ -233,15 +98,22 @@ impl App {
         config: &Config,
         clock: Arc<dyn Clock>,
         mut stores: Stores,
-        certificates: Option<Arc<Certificates>>,
+        (certificates, additions): (Option<Arc<Certificates>>, Vec<Addition>),
     ) -> Result<Self, StartError> {
         stores.adopt().await?;
         let access = Access::open(config, Arc::clone(&clock)).await?;
         if let (Some(address), false) = (exposed(&config.listen), access.has_keys()) {
             return Err(StartError::NoKeys { address });
         }
+        let prices = open_prices(config).await?;
         let sockets = Sockets::bind(&config.listen).await?;
-        let mut node = build(config, clock, stores, (access, sockets.addresses))?;
+        let opened = Opened {
+            access,
+            addresses: sockets.addresses,
+            enricher: enricher(&additions, &prices)?,
+            prices,
+        };
+        let mut node = build(config, clock, stores, opened)?;
         node.certificates.clone_from(&certificates);
         let node = Arc::new(node);
         let mut tasks = JoinSet::new();
@@ -251,6 +123,14 @@ impl App {
         tasks.spawn(async move { Box::pin(reach::until_reached(&reaching)).await });
         let hinted = Arc::clone(&node);
         tasks.spawn(async move { hint_when_idle(&hinted).await });
+        let watched = Arc::clone(&node);
+        tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = watched.stopping() => {}
+                () = prices::keep_fresh(Arc::clone(&watched.prices)) => {}
+            }
+        });
         if let Some(certificates) = certificates.clone() {
             let node = Arc::clone(&node);
             tasks.spawn(async move {
@@ -268,8 +148,9 @@ impl App {
         })
     }
 
-    /// Looks at the certificate files at once, where there are any.
+    /// Looks at the certificate files and the prices at once, where there are any.
     pub(crate) fn reload(&self) {
+        self.node.prices.reload(true);
         match &self.certificates {
             None => tracing::info!("tls.absent"),
             Some(certificates) => {
@@ -359,12 +240,39 @@ impl Sockets {
     }
 }
 
+/// What a node is made of beside its stores.
+struct Opened {
+    access: Access,
+    addresses: Addresses,
+    enricher: Enricher,
+    prices: Arc<PriceBook>,
+}
+
+/// Opens the prices; it reads and writes files.
+async fn open_prices(config: &Config) -> Result<Arc<PriceBook>, StartError> {
+    let config = config.clone();
+    let opened = tokio::task::spawn_blocking(move || PriceBook::open(&config)).await;
+    let opened = opened.map_err(|_| StartError::Worker)?;
+    opened
+        .map(Arc::new)
+        .map_err(|source| StartError::Prices { source })
+}
+
+/// The mapping with its additions, which were found good before.
+fn enricher(additions: &[Addition], prices: &PriceBook) -> Result<Enricher, StartError> {
+    let made = Enricher::new(additions, prices.current(&TenantId::local()));
+    made.map_err(|error| StartError::State {
+        what: "the attribute mapping",
+        source: error.into(),
+    })
+}
+
 /// Starts the delivery and puts the node together.
 fn build(
     config: &Config,
     clock: Arc<dyn Clock>,
     stores: Stores,
-    (access, addresses): (Access, Addresses),
+    opened: Opened,
 ) -> Result<Node, StartError> {
     let Stores {
         log,
@@ -373,19 +281,25 @@ fn build(
         reached,
         budget,
     } = stores;
+    let Opened {
+        access,
+        addresses,
+        enricher,
+        prices,
+    } = opened;
     let state = |what: &'static str| {
         move |error: Box<dyn std::error::Error + Send + Sync>| StartError::State {
             what,
             source: error,
         }
     };
-    let enricher = Enricher::standard().map_err(|e| state("the attribute mapping")(e.into()))?;
     let recent = Arc::<Log>::clone(&log);
     let engine = Engine::new(Arc::clone(&lake), recent, parts::engine_config(config));
     let engine = engine.map_err(|e| state("the query engine")(e.into()))?;
     let intake = Intake::new(intake::Parts {
         log: Arc::clone(&log),
         enricher: Arc::new(enricher),
+        prices: Arc::clone(&prices),
         clock,
         limits: parts::decode_limits(config),
         body: parts::body_limits(config),
@@ -408,6 +322,7 @@ fn build(
     Ok(Node {
         intake,
         access,
+        prices,
         engine,
         lake_shown: lake.url().to_string(),
         lake_reached: reached,

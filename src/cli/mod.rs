@@ -3,11 +3,14 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod connect;
+pub(crate) mod cost;
 pub(crate) mod exit;
+pub(crate) mod explain;
 pub(crate) mod keys;
 pub(crate) mod logging;
 pub(crate) mod out;
 pub(crate) mod place;
+pub(crate) mod prices;
 pub(crate) mod query;
 pub(crate) mod quotas;
 pub(crate) mod remote;
@@ -56,6 +59,12 @@ enum Command {
     /// List tenants and set what each may use.
     #[command(subcommand)]
     Tenants(tenants::Command),
+    /// Look up prices, and what has none.
+    #[command(subcommand)]
+    Prices(prices::Command),
+    /// Say how weir reads what it is sent.
+    #[command(subcommand)]
+    Explain(explain::Command),
     /// Check and show the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -63,6 +72,9 @@ enum Command {
     Tail(tail::Args),
     /// Show one trace as a tree.
     Trace(trace::Args),
+    /// Say what traffic cost, and why.
+    #[command(subcommand)]
+    Cost(cost::Command),
     /// Say how to point a product or an SDK at this server.
     Connect(connect::Args),
     /// Measure a server on this machine.
@@ -107,9 +119,12 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Wal(command) => wal::run(command),
         Command::Keys(command) => keys::run(command),
         Command::Tenants(command) => tenants::run(command),
+        Command::Explain(command) => explain::run(command),
+        Command::Prices(command) => block_on(prices::run(command)),
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Demo(args) => block_on(crate::demo::run(args)),
         Command::Query(args) => block_on(query::run(args)),
+        Command::Cost(command) => block_on(cost::run(command)),
         Command::Verify(args) => block_on(verify::run(args)),
         Command::Tail(args) => block_on(tail::run(args)),
         Command::Trace(args) => block_on(trace::run(args)),

@@ -26,8 +26,10 @@ pub(crate) fn yaml(config: &Config) -> String {
             Value::Map(map) if map.is_empty() => out.push_str(&format!("{indent}{name}: {{}}\n")),
             Value::Map(map) => {
                 out.push_str(&format!("{indent}{name}:\n"));
-                for key in map.keys() {
-                    out.push_str(&format!("{indent}  {}: \"{MASK}\"\n", quoted(key)));
+                for (key, text) in &map {
+                    let shown = if setting.secret { MASK } else { text };
+                    let shown = json!(shown);
+                    out.push_str(&format!("{indent}  {}: {shown}\n", quoted(key)));
                 }
             }
             Value::Text(text) if text.is_empty() => {

@@ -43,27 +43,34 @@ pub(crate) struct Reading {
 
 /// Reads `text`; what is right is given also where other parts are wrong.
 pub(crate) fn read(text: &str) -> Reading {
-    let mut reading = Reading::default();
-    let documents = match parse(text, false) {
-        Ok(documents) => documents,
-        Err(error) => {
-            reading.fault(error.marker().to_owned().into(), scan_text(&error));
-            // A name that stands twice is the one fault behind which the rest can still be read.
-            parse(text, true).unwrap_or_default()
-        }
+    let (documents, faults) = documents(text);
+    let mut reading = Reading {
+        faults,
+        ..Reading::default()
     };
-    if let Some(second) = documents.get(1) {
-        let place = second.span.start.into();
-        reading.fault(
-            place,
-            "a second YAML document; put all settings into one".into(),
-        );
-    }
     if let Some(root) = documents.first() {
         reading.section("", root);
     }
     reading.faults.sort_by_key(|(place, _)| *place);
     reading
+}
+
+/// The documents in `text`, one in a good file, and what is wrong with them as YAML.
+pub(crate) fn documents(text: &str) -> (Vec<MarkedYaml<'_>>, Vec<(Place, String)>) {
+    let mut faults = Vec::new();
+    let documents = match parse(text, false) {
+        Ok(documents) => documents,
+        Err(error) => {
+            faults.push((error.marker().to_owned().into(), scan_text(&error)));
+            // A name that stands twice is the one fault behind which the rest can still be read.
+            parse(text, true).unwrap_or_default()
+        }
+    };
+    if let Some(second) = documents.get(1) {
+        let why = "a second YAML document; put all into one".to_owned();
+        faults.push((second.span.start.into(), why));
+    }
+    (documents, faults)
 }
 
 fn parse(text: &str, twice: bool) -> Result<Vec<MarkedYaml<'_>>, ScanError> {
@@ -202,7 +209,7 @@ fn join(prefix: &str, name: &str) -> String {
 }
 
 /// The text of a scalar, as written.
-fn text_of<'a>(node: &'a MarkedYaml<'_>) -> Option<&'a str> {
+pub(crate) fn text_of<'a>(node: &'a MarkedYaml<'_>) -> Option<&'a str> {
     match &node.data {
         YamlData::Representation(text, _, _) => Some(text),
         YamlData::Tagged(_, inner) => text_of(inner),
@@ -215,7 +222,7 @@ fn text_of<'a>(node: &'a MarkedYaml<'_>) -> Option<&'a str> {
 }
 
 /// Whether nothing stands there, or `~` or `null`.
-fn is_empty(node: &MarkedYaml<'_>) -> bool {
+pub(crate) fn is_empty(node: &MarkedYaml<'_>) -> bool {
     match &node.data {
         YamlData::Representation(text, style, _) => {
             *style == saphyr::ScalarStyle::Plain && matches!(&**text, "" | "~" | "null")

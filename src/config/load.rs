@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use weir_model::TenantId;
+
 use crate::config::setting::{Kind, Value};
 use crate::config::table::{self, SETTINGS};
 use crate::config::{Config, file};
@@ -148,6 +150,12 @@ fn contradictions(config: &Config, faults: &mut Vec<String>) {
          least `limits.body_compressed` + `limits.body_decompressed`",
     );
     transport(config, &mut refuse);
+    for (tenant, word) in &config.cost.prefer_by_tenant {
+        refuse(
+            TenantId::new(tenant).is_err() || !matches!(word.as_str(), "reported" | "computed"),
+            "`cost.prefer_by_tenant` wants names of tenants with `reported` or `computed`",
+        );
+    }
     refuse(
         config.wal.budget < config.wal.segment_size.saturating_mul(4),
         "`wal.budget` is below four segments; raise it, or lower `wal.segment_size`",

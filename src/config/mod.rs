@@ -12,8 +12,11 @@
 pub(crate) mod document;
 pub(crate) mod file;
 pub(crate) mod load;
+pub(crate) mod mapping_file;
+pub(crate) mod prices_file;
 pub(crate) mod setting;
 pub(crate) mod table;
+pub(crate) mod tree;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,6 +42,12 @@ pub(crate) struct Config {
     pub(crate) lake: Lake,
     /// What a query may cost.
     pub(crate) query: Query,
+    /// How attributes become columns.
+    pub(crate) mapping: Mapping,
+    /// What calls cost.
+    pub(crate) prices: Prices,
+    /// Which cost is charged.
+    pub(crate) cost: Cost,
     /// What is written to stderr.
     pub(crate) log: Log,
     /// What a scrape of `/metrics` tells.
@@ -198,6 +207,31 @@ pub(crate) struct Query {
     pub(crate) concurrency: u64,
 }
 
+/// How attributes become columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// A file of additions; empty is none.
+    pub(crate) file: String,
+}
+
+/// What calls cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Prices {
+    /// A file of prices of one's own; empty is none.
+    pub(crate) file: String,
+    /// How often it is looked at for changes.
+    pub(crate) reload_interval: Duration,
+}
+
+/// Which cost is charged where a sender reported one and one was computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// `reported` or `computed`.
+    pub(crate) prefer: String,
+    /// The same by tenant.
+    pub(crate) prefer_by_tenant: BTreeMap<String, String>,
+}
+
 /// What is written to stderr.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Log {
@@ -285,6 +319,15 @@ impl Default for Config {
                 timeout: Duration::from_secs(30),
                 statement: 64 << 10,
                 concurrency: 8,
+            },
+            mapping: Mapping::default(),
+            prices: Prices {
+                file: String::new(),
+                reload_interval: Duration::from_secs(10),
+            },
+            cost: Cost {
+                prefer: "reported".into(),
+                prefer_by_tenant: BTreeMap::new(),
             },
             log: Log {
                 format: "text".into(),

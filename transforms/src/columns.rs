@@ -1,54 +1,165 @@
 //! The columns in the making: each is built only once something fills it.
 //!
-//! Most spans fill a few of the sixty columns. A builder is therefore touched only for a value,
-//! and the NULLs before it are added in one go.
+//! Most spans fill a few of the sixty columns. A column is therefore touched only for a value; what
+//! is missing between two is written when the column is finished.
 
 use std::sync::Arc;
 
-use arrow_array::builder::{
-    ArrayBuilder, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, ListBuilder,
-    StringBuilder,
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::types::{ArrowPrimitiveType, Decimal128Type, Float64Type, Int64Type};
+use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray, new_null_array};
+use arrow_buffer::{
+    ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer,
 };
-use arrow_array::{ArrayRef, new_null_array};
 use arrow_schema::{ArrowError, DataType, Field as ArrowField};
-use weir_model::schema::MONEY;
 
-/// A builder that catches up with NULLs.
+/// Room for texts of lists, bytes a row.
+const TEXT_BYTES: usize = 16;
+
+/// The most room for texts, bytes a row: one long text does not make all of them so.
+const TEXT_BYTES_MAX: usize = 64;
+
+/// Which rows have a value, a bit each.
+#[derive(Debug)]
+struct Filled {
+    words: Vec<u64>,
+    count: usize,
+}
+
+impl Filled {
+    fn new(rows: usize) -> Self {
+        Self {
+            words: vec![0; rows.div_ceil(64)],
+            count: 0,
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, row: usize) {
+        if let Some(word) = self.words.get_mut(row / 64) {
+            *word |= 1 << (row % 64);
+        }
+        self.count += 1;
+    }
+
+    /// The bitmap of `rows` rows; none where each has a value.
+    fn finish(self, rows: usize) -> Option<NullBuffer> {
+        let some_missing = self.count < rows;
+        some_missing.then(|| {
+            let bits = Buffer::from_vec(self.words);
+            NullBuffer::new(BooleanBuffer::new(bits, 0, rows))
+        })
+    }
+}
+
+/// A column of texts.
+#[derive(Debug)]
+struct Texts {
+    /// The end of each row in `bytes`, behind a zero; of rows without a value not yet written.
+    ends: Vec<i32>,
+    bytes: Vec<u8>,
+    filled: Filled,
+}
+
+impl Texts {
+    /// A column whose first text is of that length: texts of one column are much alike in length,
+    /// and growing costs more than all else.
+    #[cold]
+    fn new(rows: usize, first_bytes: usize) -> Self {
+        Self {
+            ends: vec![0; rows + 1],
+            bytes: Vec::with_capacity(rows * (first_bytes + 2).min(TEXT_BYTES_MAX)),
+            filled: Filled::new(rows),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, row: usize, value: &str) {
+        self.bytes.extend_from_slice(value.as_bytes());
+        // Beyond what an offset can say, the column is refused when it is finished.
+        let end = i32::try_from(self.bytes.len()).unwrap_or(i32::MAX);
+        if let Some(slot) = self.ends.get_mut(row + 1) {
+            *slot = end;
+        }
+        self.filled.set(row);
+    }
+
+    fn finish(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
+        let mut end = 0;
+        for slot in &mut self.ends {
+            end = end.max(*slot);
+            *slot = end;
+        }
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.ends));
+        let bytes = Buffer::from_vec(self.bytes);
+        let array = StringArray::try_new(offsets, bytes, self.filled.finish(rows))?;
+        Ok(Arc::new(array))
+    }
+}
+
+/// A column of numbers.
+#[derive(Debug)]
+struct Numbers<T> {
+    values: Vec<T>,
+    filled: Filled,
+}
+
+impl<T: Copy + Default> Numbers<T> {
+    fn new(rows: usize) -> Self {
+        Self {
+            values: vec![T::default(); rows],
+            filled: Filled::new(rows),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, row: usize, value: T) {
+        if let Some(slot) = self.values.get_mut(row) {
+            *slot = value;
+        }
+        self.filled.set(row);
+    }
+
+    fn finish<A>(self, rows: usize) -> Result<PrimitiveArray<A>, ArrowError>
+    where
+        A: ArrowPrimitiveType<Native = T>,
+        T: ArrowNativeType,
+    {
+        PrimitiveArray::try_new(ScalarBuffer::from(self.values), self.filled.finish(rows))
+    }
+}
+
+/// A column, by what it holds.
 #[derive(Debug, Default)]
 enum Lazy {
     #[default]
     Unused,
-    Text(StringBuilder),
-    Texts(ListBuilder<StringBuilder>),
-    Int(Int64Builder),
-    Bool(BooleanBuilder),
-    Double(Float64Builder),
-    Money(Decimal128Builder),
+    Text(Texts),
+    Lists(Box<ListBuilder<StringBuilder>>),
+    Int(Numbers<i64>),
+    Bool(Numbers<bool>),
+    Double(Numbers<f64>),
+    Money(Numbers<i128>),
 }
 
 /// One column of the result.
 #[derive(Debug)]
 pub(crate) struct Column {
     built: Lazy,
-    /// How many rows the result has. Builders are made for so many: their default of 1,024 costs a
-    /// request of a few spans more than all its other work.
+    /// How many rows the result has; columns are made for so many.
     rows: usize,
 }
 
-/// Room for texts, bytes a row.
-const TEXT_BYTES: usize = 16;
-
 macro_rules! setter {
-    ($(#[$doc:meta])* $set:ident, $variant:ident, $value:ty, $rows:ident => $new:expr) => {
+    ($(#[$doc:meta])* $set:ident, $variant:ident, $kind:ident, $value:ty) => {
         $(#[$doc])*
+        #[inline]
         pub(crate) fn $set(&mut self, row: usize, value: $value) {
-            if matches!(self.built, Lazy::Unused) {
-                let $rows = self.rows;
-                self.built = Lazy::$variant($new);
+            if let Lazy::Unused = self.built {
+                self.built = Lazy::$variant($kind::new(self.rows));
             }
-            if let Lazy::$variant(builder) = &mut self.built {
-                builder.append_nulls(row - builder.len());
-                builder.append_value(value);
+            if let Lazy::$variant(column) = &mut self.built {
+                column.put(row, value);
             }
         }
     };
@@ -63,26 +174,32 @@ impl Column {
         }
     }
 
-    setter!(
-        /// Puts a text at `row`, which lies beyond all rows that were put before.
-        text, Text, &str, rows => StringBuilder::with_capacity(rows, rows * TEXT_BYTES)
-    );
+    /// Puts a text at `row`, which lies beyond all rows that were put before.
+    #[inline]
+    pub(crate) fn text(&mut self, row: usize, value: &str) {
+        if let Lazy::Unused = self.built {
+            self.built = Lazy::Text(Texts::new(self.rows, value.len()));
+        }
+        if let Lazy::Text(column) = &mut self.built {
+            column.put(row, value);
+        }
+    }
+
     setter!(
         /// Puts an integer.
-        int, Int, i64, rows => Int64Builder::with_capacity(rows)
+        int, Int, Numbers, i64
     );
     setter!(
         /// Puts a truth value.
-        truth, Bool, bool, rows => BooleanBuilder::with_capacity(rows)
+        truth, Bool, Numbers, bool
     );
     setter!(
         /// Puts a double.
-        double, Double, f64, rows => Float64Builder::with_capacity(rows)
+        double, Double, Numbers, f64
     );
     setter!(
         /// Puts an amount of 10^-12 dollars.
-        money, Money, i128, rows =>
-        Decimal128Builder::with_capacity(rows).with_data_type(DataType::Decimal128(MONEY.0, MONEY.1))
+        money, Money, Numbers, i128
     );
 
     /// Puts a list of texts.
@@ -91,10 +208,13 @@ impl Column {
             let element = ArrowField::new("element", DataType::Utf8, true);
             let texts = StringBuilder::with_capacity(self.rows, self.rows * TEXT_BYTES);
             let builder = ListBuilder::with_capacity(texts, self.rows);
-            self.built = Lazy::Texts(builder.with_field(Arc::new(element)));
+            self.built = Lazy::Lists(Box::new(builder.with_field(Arc::new(element))));
         }
-        if let Lazy::Texts(builder) = &mut self.built {
-            builder.append_nulls(row - builder.len());
+        if let Lazy::Lists(builder) = &mut self.built {
+            let filled = arrow_array::builder::ArrayBuilder::len(&**builder);
+            if row > filled {
+                builder.append_nulls(row - filled);
+            }
             for value in values {
                 builder.values().append_value(value);
             }
@@ -111,24 +231,27 @@ impl Column {
     ///
     /// # Errors
     ///
-    /// Where what was put is of another type: a fault of ours.
+    /// Where what was put is of another type, or is too much for one column.
     pub(crate) fn finish(self, kind: &DataType) -> Result<ArrayRef, ArrowError> {
         let rows = self.rows;
-        macro_rules! filled {
-            ($builder:expr) => {{
-                let mut builder = $builder;
-                builder.append_nulls(rows - builder.len());
-                Arc::new(builder.finish()) as ArrayRef
-            }};
-        }
-        let array = match self.built {
+        let array: ArrayRef = match self.built {
             Lazy::Unused => new_null_array(kind, rows),
-            Lazy::Text(builder) => filled!(builder),
-            Lazy::Texts(builder) => filled!(builder),
-            Lazy::Int(builder) => filled!(builder),
-            Lazy::Bool(builder) => filled!(builder),
-            Lazy::Double(builder) => filled!(builder),
-            Lazy::Money(builder) => filled!(builder),
+            Lazy::Text(texts) => texts.finish(rows)?,
+            Lazy::Lists(mut builder) => {
+                let filled = arrow_array::builder::ArrayBuilder::len(&*builder);
+                builder.append_nulls(rows - filled);
+                Arc::new(builder.finish())
+            }
+            Lazy::Int(numbers) => Arc::new(numbers.finish::<Int64Type>(rows)?),
+            Lazy::Bool(truths) => Arc::new(BooleanArray::new(
+                truths.values.into(),
+                truths.filled.finish(rows),
+            )),
+            Lazy::Double(numbers) => Arc::new(numbers.finish::<Float64Type>(rows)?),
+            Lazy::Money(numbers) => {
+                let amounts = numbers.finish::<Decimal128Type>(rows)?;
+                Arc::new(amounts.with_data_type(kind.clone()))
+            }
         };
         if array.data_type() != kind {
             return Err(ArrowError::SchemaError(format!(

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use chrono::DateTime;
 
+use crate::enrich::Scope;
 use crate::field::Field;
+use crate::keys::Feed;
 use crate::mapping::{Mapping, Rule};
 use crate::row::Row;
 use crate::{json, money, usage};
@@ -25,8 +27,30 @@ const ARGUMENTS: [Field; 4] = [
     Field::TraceloopInput,
 ];
 
+/// Slots of which one at least is filled where a rule has anything to say, but for the two rules that
+/// read the span's name.
+pub(crate) const READ: [Field; 11] = [
+    Field::OpeninferenceKind,
+    Field::TraceloopKind,
+    Field::CompletionStart,
+    Field::CostDetails,
+    Field::InputCost,
+    Field::UrlFull,
+    Field::ApiBase,
+    Field::GenAiToolArguments,
+    Field::AiToolArguments,
+    Field::InputValue,
+    Field::TraceloopInput,
+];
+
+/// How a span of a tool call is named.
+const TOOL_CALL: &str = "execute_tool ";
+
 /// Applies every rule that could improve its slot.
-pub(crate) fn apply<'a>(row: &mut Row<'a>, span: Span<'a>, mapping: &Mapping) {
+pub(crate) fn apply<'a>(row: &mut Row<'a>, span: Span<'a>, scope: &Scope<'_>, mapping: &Mapping) {
+    if !row.for_rules && !scope.mcp && !span.name.starts_with(TOOL_CALL) {
+        return;
+    }
     for (field, rank, rule) in &mapping.rules {
         if *rank >= row.rank(*field) {
             continue;
@@ -50,7 +74,13 @@ pub(crate) fn apply<'a>(row: &mut Row<'a>, span: Span<'a>, mapping: &Mapping) {
             | Rule::HostOfApiBase
             | Rule::OpeninferenceAgent => {
                 if let Some(text) = text(row, span, mapping, *rule) {
-                    row.offer((*field, *rank), text, mapping, || false);
+                    let feed = Feed {
+                        field: *field,
+                        rank: *rank,
+                        kind: field.kind(),
+                        per_mille: false,
+                    };
+                    row.offer_owned(feed, text, mapping, || false);
                 }
             }
         }
@@ -64,7 +94,7 @@ fn text<'a>(row: &Row<'a>, span: Span<'a>, mapping: &Mapping, rule: Rule) -> Opt
             owned(row.text(Field::TraceloopEntity)?)
         }
         Rule::ToolInSpanName => {
-            let rest = span.name.strip_prefix("execute_tool ")?;
+            let rest = span.name.strip_prefix(TOOL_CALL)?;
             Some(Cow::Borrowed(rest.split(' ').next()?))
         }
         Rule::McpSpanName if span.scope.starts_with("opentelemetry.instrumentation.mcp") => {
@@ -138,19 +168,17 @@ fn reported_sum(row: &Row<'_>, rule: Rule) -> Option<i128> {
 }
 
 /// The convention that the span follows; `other` where none is known.
-pub(crate) fn dialect(row: &Row<'_>, scope: &str) -> &'static str {
+pub(crate) fn dialect(row: &Row<'_>, scope: &Scope<'_>) -> &'static str {
     let has = row.families;
-    if (row.has(Field::SpanType) && scope.starts_with("com.anthropic.claude_code"))
-        || scope.contains("claude_code")
-    {
+    if scope.claude_code || scope.of_claude_code && row.has(Field::SpanType) {
         "claude_code"
-    } else if scope.starts_with("langfuse") || has.langfuse {
+    } else if scope.langfuse || has.langfuse {
         "langfuse"
-    } else if scope.starts_with("openinference") || row.has(Field::OpeninferenceKind) {
+    } else if scope.openinference || row.has(Field::OpeninferenceKind) {
         "openinference"
-    } else if has.vercel && scope == "ai" {
+    } else if has.vercel && scope.name == "ai" {
         "vercel_ai"
-    } else if has.traceloop || scope.contains("semconv_ai") {
+    } else if has.traceloop || scope.openllmetry {
         "openllmetry"
     } else if row.has(Field::McpMethodKey) {
         "mcp"
@@ -162,7 +190,11 @@ pub(crate) fn dialect(row: &Row<'_>, scope: &str) -> &'static str {
 }
 
 /// The kind of operation: by its MCP method, else its name, else the span's name, else its usage.
-pub(crate) fn op_kind<'m>(row: &Row<'_>, span_name: &str, mapping: &'m Mapping) -> &'m str {
+pub(crate) fn op_kind<'m>(
+    row: &Row<'_>,
+    span_name: &str,
+    known: &mut dyn FnMut(&str) -> Option<&'m str>,
+) -> &'m str {
     if let Some(method) = row.text(Field::McpMethod) {
         return if method == "tools/call" {
             "tool"
@@ -170,7 +202,6 @@ pub(crate) fn op_kind<'m>(row: &Row<'_>, span_name: &str, mapping: &'m Mapping) 
             "mcp"
         };
     }
-    let known = |name: &str| mapping.op_kinds.get(name).map(String::as_str);
     if let Some(name) = row.text(Field::OpName) {
         return known(name).unwrap_or("other");
     }
@@ -182,15 +213,4 @@ pub(crate) fn op_kind<'m>(row: &Row<'_>, span_name: &str, mapping: &'m Mapping) 
 /// Whether spans of this kind are calls that a provider bills.
 pub(crate) fn billable(op_kind: &str) -> bool {
     usage::BILLABLE.contains(&op_kind)
-}
-
-/// The provider under one name; `None` for frameworks and where none is said.
-pub(crate) fn provider<'r>(row: &'r Row<'_>, mapping: &'r Mapping) -> Option<Cow<'r, str>> {
-    let raw = row.text(Field::ProviderRaw)?;
-    if let Some(name) = mapping.aliases.get(raw) {
-        return Some(Cow::Borrowed(name));
-    }
-    let lower = raw.to_lowercase();
-    let name = mapping.aliases.get(&lower).cloned().unwrap_or(lower);
-    (!mapping.frameworks.contains(&name)).then_some(Cow::Owned(name))
 }

@@ -10,6 +10,8 @@ pub(crate) struct Feed {
     pub(crate) field: crate::field::Field,
     /// The place among the slot's sources; the lowest usable wins.
     pub(crate) rank: u8,
+    /// What the slot holds.
+    pub(crate) kind: crate::field::Kind,
     /// The value is in thousandths.
     pub(crate) per_mille: bool,
 }

@@ -11,8 +11,8 @@
 //!
 //! Which attribute feeds which column is data, `mapping.json`; what cannot be said as "the first
 //! that is present" is a named rule in [`derive`](self). Rules that need the other spans of a trace
-//! (twins, inheritance, the last skill loaded) are not applied here: a trace is never whole when
-//! its spans arrive.
+//! (twins, inheritance, the last skill loaded) are in [`trace`]: a trace is never whole when its spans
+//! arrive, so they are applied to what is there, again whenever more has come.
 //!
 //! # Invariants
 //!
@@ -23,6 +23,7 @@
 //! * Money is never a binary float: amounts are integers of 10^-12 US dollars, rounded half to even
 //!   once.
 
+mod addition;
 mod columns;
 mod derive;
 mod enrich;
@@ -34,9 +35,15 @@ mod money;
 mod price;
 mod row;
 mod scalar;
+mod shape;
 mod source;
+pub mod trace;
 mod usage;
 
-pub use enrich::Enricher;
+pub use addition::{Addition, AdditionFault};
+pub use enrich::{ColumnSource, Enricher, Explained};
 pub use mapping::MappingError;
-pub use price::{Call, ListError, PriceList, Priced, Tokens};
+pub use price::{
+    Call, KeptError, ListError, Override, OverrideFault, OverrideRate, Prefer, PriceList, Priced,
+    Pricer, Prices, Quote, QuotedRate, Tariff, Tokens, check_overrides,
+};

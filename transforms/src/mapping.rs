@@ -1,9 +1,11 @@
 //! The mapping file, compiled once into tables.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
+use crate::addition::{Addition, AdditionFault};
 use crate::field::{Field, Kind};
 use crate::keys::{Feed, Keys, Known};
 use crate::scalar::Absent;
@@ -32,6 +34,9 @@ pub enum MappingError {
     /// There are more sources or hosts than the tables can number.
     #[error("the mapping has more than 250 sources for a column or more than 250 JSON attributes")]
     TooLarge,
+    /// What was added to it has faults.
+    #[error("{} of the additions to the mapping have faults", .0.len())]
+    Additions(Vec<AdditionFault>),
     /// The price list that goes with it is not readable.
     #[error("the price list cannot be used")]
     Prices(#[from] crate::ListError),
@@ -39,28 +44,28 @@ pub enum MappingError {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub(crate) struct File {
     #[serde(rename = "version")]
     _version: u32,
     #[serde(rename = "doc")]
     _doc: Vec<String>,
-    absent: Vec<String>,
-    columns: BTreeMap<String, FileColumn>,
-    skill_direct: Vec<String>,
-    op_kind: BTreeMap<String, Vec<String>>,
-    provider_alias: HashMap<String, String>,
-    provider_ignore: Vec<String>,
-    skill_tools: Vec<String>,
-    skill_arguments: Vec<String>,
+    pub(crate) absent: Vec<String>,
+    pub(crate) columns: BTreeMap<String, FileColumn>,
+    pub(crate) skill_direct: Vec<String>,
+    pub(crate) op_kind: BTreeMap<String, Vec<String>>,
+    pub(crate) provider_alias: HashMap<String, String>,
+    pub(crate) provider_ignore: Vec<String>,
+    pub(crate) skill_tools: Vec<String>,
+    pub(crate) skill_arguments: Vec<String>,
     exclusive_input_dialects: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileColumn {
+pub(crate) struct FileColumn {
     #[serde(rename = "type")]
-    kind: Kind,
-    from: Vec<String>,
+    pub(crate) kind: Kind,
+    pub(crate) from: Vec<String>,
 }
 
 /// A source that is more than an attribute; see [`crate::derive`] for what each does.
@@ -99,16 +104,14 @@ impl Rule {
 /// A member of a JSON attribute that feeds a slot.
 #[derive(Debug)]
 pub(crate) struct Member {
-    pub(crate) field: Field,
-    pub(crate) rank: u8,
+    pub(crate) feed: Feed,
     pub(crate) name: String,
 }
 
 /// An attribute of the first event of a name.
 #[derive(Debug)]
 pub(crate) struct EventSource {
-    pub(crate) field: Field,
-    pub(crate) rank: u8,
+    pub(crate) feed: Feed,
     pub(crate) event: String,
     pub(crate) key: String,
 }
@@ -130,6 +133,8 @@ pub(crate) struct Mapping {
     pub(crate) exclusive_dialects: Vec<String>,
     /// How a skill was named, by the rank of its source.
     pub(crate) skill_sources: Vec<&'static str>,
+    /// The sources of each column as they are written, by the column's number and their rank.
+    sources: Vec<Box<[Box<str>]>>,
 }
 
 /// The tables while sources are being added.
@@ -144,13 +149,21 @@ struct Draft {
 
 impl Mapping {
     /// Compiles the built-in mapping.
+    #[cfg(test)]
     pub(crate) fn standard() -> Result<Self, MappingError> {
-        Self::compile(STANDARD)
+        Self::with(&[])
     }
 
-    fn compile(text: &str) -> Result<Self, MappingError> {
-        let file: File = serde_json::from_str(text)?;
+    /// Compiles the built-in mapping with what an operator adds.
+    pub(crate) fn with(additions: &[Addition]) -> Result<Self, MappingError> {
+        let mut file: File = serde_json::from_str(STANDARD)?;
+        crate::addition::add(&mut file, additions).map_err(MappingError::Additions)?;
+        Self::compile(file)
+    }
+
+    fn compile(file: File) -> Result<Self, MappingError> {
         let mut draft = Draft::default();
+        let mut sources = vec![Box::default(); Field::COLUMNS];
         for (name, column) in &file.columns {
             let field = Field::by_name(name)
                 .filter(|f| f.kind() == column.kind)
@@ -158,6 +171,9 @@ impl Mapping {
             for (rank, from) in column.from.iter().enumerate() {
                 let rank = u8::try_from(rank).ok().filter(|r| *r < 250);
                 draft.add(field, rank.ok_or(MappingError::TooLarge)?, from)?;
+            }
+            if let Some(slot) = sources.get_mut(field as usize) {
+                *slot = column.from.iter().map(|s| s.as_str().into()).collect();
             }
         }
         for field in Field::ALL {
@@ -199,7 +215,29 @@ impl Mapping {
                     _ => "metadata",
                 })
                 .collect(),
+            sources,
         })
+    }
+
+    /// The source of that rank as the mapping writes it.
+    pub(crate) fn source(&self, field: Field, rank: u8) -> Option<&str> {
+        let of_field = self.sources.get(field as usize)?;
+        Some(of_field.get(usize::from(rank))?)
+    }
+
+    /// The provider's common name; `None` for what is none, such as a framework.
+    pub(crate) fn provider<'a>(&'a self, raw: &str) -> Option<Cow<'a, str>> {
+        let known = |name: &str| self.aliases.get(name).map(|n| Cow::Borrowed(n.as_str()));
+        let ignored = |name: &str| self.frameworks.iter().any(|f| f == name);
+        if let Some(name) = known(raw).filter(|_| !ignored(raw)) {
+            return Some(name);
+        }
+        let lower = raw.to_lowercase();
+        if ignored(&lower) {
+            return None;
+        }
+        let name = known(&lower).unwrap_or(Cow::Owned(lower));
+        (!ignored(&name)).then_some(name)
     }
 }
 
@@ -212,6 +250,7 @@ impl Draft {
         let feed = |per_mille| Feed {
             field,
             rank,
+            kind: field.kind(),
             per_mille,
         };
         if let Some(key) = from.strip_prefix("R:") {
@@ -225,14 +264,16 @@ impl Draft {
             let host = self.host(key)?;
             let name = name.to_owned();
             if let Some((_, members)) = self.hosts.get_mut(usize::from(host)) {
-                members.push(Member { field, rank, name });
+                members.push(Member {
+                    feed: feed(false),
+                    name,
+                });
             }
         } else if let Some(path) = from.strip_prefix("E:") {
             let (event, key) = path.split_once(':').ok_or_else(unknown)?;
             let (event, key) = (event.to_owned(), key.to_owned());
             self.events.push(EventSource {
-                field,
-                rank,
+                feed: feed(false),
                 event,
                 key,
             });
@@ -245,6 +286,9 @@ impl Draft {
                 Some(_) => return Err(unknown()),
                 None => (from, false),
             };
+            if key.is_empty() || per_mille && field.kind() != Kind::Double {
+                return Err(unknown());
+            }
             self.span
                 .entry(key.to_owned())
                 .or_default()
@@ -317,9 +361,8 @@ mod tests {
             ),
         ];
         for (column, named) in cases {
-            let error = Mapping::compile(&with(column))
-                .expect_err(column)
-                .to_string();
+            let file = serde_json::from_str(&with(column)).expect("JSON");
+            let error = Mapping::compile(file).expect_err(column).to_string();
             assert!(error.contains(named), "{error}");
         }
     }

@@ -49,12 +49,49 @@ pub(crate) fn decimal(text: &str, scale: i32) -> Option<i128> {
 
 /// `value / by`, rounded half to even; `by` is positive.
 pub(crate) fn divide_half_even(value: i128, by: i128) -> i128 {
-    let (quotient, rest) = (value.div_euclid(by), value.rem_euclid(by));
+    let mut quotient = value / by;
+    let mut rest = value - quotient * by;
+    if rest < 0 {
+        (quotient, rest) = (quotient - 1, rest + by);
+    }
     match rest.cmp(&(by - rest)) {
         std::cmp::Ordering::Less => quotient,
         std::cmp::Ordering::Equal => quotient + (quotient & 1),
         std::cmp::Ordering::Greater => quotient + 1,
     }
+}
+
+/// `value * by / one / unit`, rounded half to even once; all but `value` are positive, and `value`
+/// is not negative. Exact also where the product has more digits than an `i128`.
+///
+/// `None` where the quotient does not fit.
+pub(crate) fn scale_half_even(value: i128, by: i128, one: i128, unit: i128) -> Option<i128> {
+    // value = high * unit + low, high * by = whole * one + rest; so the quotient is
+    // whole + (rest * unit + low * by) / (one * unit), and only the fraction is rounded.
+    let (high, low) = (value.div_euclid(unit), value.rem_euclid(unit));
+    let product = high.checked_mul(by)?;
+    let (whole, rest) = (product.div_euclid(one), product.rem_euclid(one));
+    let parts = rest.checked_mul(unit)?.checked_add(low.checked_mul(by)?)?;
+    let below = one.checked_mul(unit)?;
+    let (more, left) = (parts.div_euclid(below), parts.rem_euclid(below));
+    let floor = whole.checked_add(more)?;
+    let up = match left.cmp(&(below - left)) {
+        std::cmp::Ordering::Less => 0,
+        std::cmp::Ordering::Equal => floor & 1,
+        std::cmp::Ordering::Greater => 1,
+    };
+    floor.checked_add(up)
+}
+
+/// A number of 10^-`scale` as decimal text, without zeros at its end.
+pub(crate) fn shown(number: i128, scale: u32) -> String {
+    let unit = 10_u128.pow(scale);
+    let (whole, fraction) = (number.unsigned_abs() / unit, number.unsigned_abs() % unit);
+    let sign = if number < 0 { "-" } else { "" };
+    let digits = usize::try_from(scale).unwrap_or_default();
+    let text = format!("{sign}{whole}.{fraction:0digits$}");
+    let text = text.trim_end_matches('0');
+    text.strip_suffix('.').unwrap_or(text).to_owned()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::field::{COUNT, Field, Kind};
+use crate::keys::Feed;
 use crate::mapping::Mapping;
 use crate::{money, scalar};
 
@@ -20,85 +21,129 @@ pub(crate) struct Families {
 
 impl Families {
     /// Notes the family that `key` belongs to.
-    #[inline]
-    pub(crate) fn note(&mut self, key: &str) {
-        match key.as_bytes().first() {
-            Some(b'g') => self.gen_ai = self.gen_ai || key.starts_with("gen_ai."),
-            Some(b't') => self.traceloop = self.traceloop || key.starts_with("traceloop."),
-            Some(b'l') => self.langfuse = self.langfuse || key.starts_with("langfuse.observation."),
-            Some(b'a') => self.vercel = self.vercel || key.starts_with("ai."),
-            _ => {}
-        }
+    pub(crate) fn note(&mut self, key: &[u8]) {
+        self.gen_ai |= key.starts_with(b"gen_ai.");
+        self.traceloop |= key.starts_with(b"traceloop.");
+        self.langfuse |= key.starts_with(b"langfuse.observation.");
+        self.vercel |= key.starts_with(b"ai.");
     }
 }
 
 /// The slots of one span.
 ///
-/// A slot holds what its best source so far offered. Values outlive [`Row::clear`]: only the bits of
-/// `filled` say which slots mean anything.
+/// A slot holds what its best source so far offered. Values outlive [`Row::clear`]: only the ranks
+/// say which slots mean anything.
 #[derive(Debug)]
 pub(crate) struct Row<'a> {
-    /// One bit for each slot, by number.
-    filled: u128,
+    /// Slots in the order in which they were first filled; some may have been emptied since.
+    order: [Field; COUNT],
+    count: usize,
+    /// What each slot was filled by; the highest rank where nothing did.
     ranks: [u8; COUNT],
-    texts: [Cow<'a, str>; COUNT],
+    texts: [&'a str; COUNT],
+    /// Texts that no attribute holds as they are; they count before those in `texts`.
+    owned: Vec<(Field, String)>,
     numbers: [i64; COUNT],
     seconds: f64,
     reported: i128,
     /// JSON attributes: which, and their text.
     pub(crate) hosts: Vec<(u8, &'a str)>,
     pub(crate) families: Families,
+    /// Whether a slot may be filled that rules read.
+    pub(crate) for_rules: bool,
 }
 
 impl<'a> Row<'a> {
     /// No slot filled.
     pub(crate) fn new() -> Self {
         Self {
-            filled: 0,
+            order: [Field::OpName; COUNT],
+            count: 0,
             ranks: [EMPTY; COUNT],
-            texts: std::array::from_fn(|_| Cow::Borrowed("")),
+            texts: [""; COUNT],
+            owned: Vec::new(),
             numbers: [0; COUNT],
             seconds: 0.0,
             reported: 0,
             hosts: Vec::new(),
             families: Families::default(),
+            for_rules: false,
         }
     }
 
     /// Empties all slots.
     pub(crate) fn clear(&mut self) {
-        self.filled = 0;
+        self.count = 0;
+        self.ranks = [EMPTY; COUNT];
+        if !self.owned.is_empty() {
+            self.owned.clear();
+        }
         self.hosts.clear();
         self.families = Families::default();
+        self.for_rules = false;
     }
 
-    /// Fills `field` from the source of that rank, unless a better one has, or the value is none.
+    /// Fills a slot from one of its sources, unless a better one has, or the value is none.
     ///
     /// `double` says whether the sender marked the value as a double; it is asked only where the
     /// text leaves it open.
     #[inline]
     pub(crate) fn offer(
         &mut self,
-        (field, rank): (Field, u8),
+        feed: Feed,
+        value: &'a str,
+        mapping: &Mapping,
+        double: impl FnOnce() -> bool,
+    ) {
+        if feed.rank >= self.rank(feed.field) || mapping.absent.is(value) {
+            return;
+        }
+        if matches!(feed.kind, Kind::Text | Kind::Texts) {
+            *slot(&mut self.texts, feed.field) = value;
+            if !self.owned.is_empty() {
+                self.owned.retain(|(field, _)| *field != feed.field);
+            }
+            self.fill(feed.field, feed.rank);
+        } else {
+            self.offer_parsed(feed, value, double);
+        }
+    }
+
+    /// As [`Row::offer`], of a value that was made for the slot.
+    pub(crate) fn offer_owned(
+        &mut self,
+        feed: Feed,
         value: Cow<'a, str>,
         mapping: &Mapping,
         double: impl FnOnce() -> bool,
     ) {
-        if rank >= self.rank(field) || mapping.absent.is(&value) {
+        let value = match value {
+            Cow::Borrowed(value) => return self.offer(feed, value, mapping, double),
+            Cow::Owned(value) => value,
+        };
+        if feed.rank >= self.rank(feed.field) || mapping.absent.is(&value) {
             return;
         }
-        let taken = match field.kind() {
-            Kind::Text | Kind::Texts => {
-                *slot(&mut self.texts, field) = value;
-                true
-            }
-            Kind::Int => self.set_number(field, scalar::count(&value, double)),
-            Kind::Bool => self.set_number(field, scalar::truth(&value).map(i64::from)),
-            Kind::Double => scalar::double(&value).map(|s| self.seconds = s).is_some(),
-            Kind::Money => money::parse(&value).map(|m| self.reported = m).is_some(),
+        if matches!(feed.kind, Kind::Text | Kind::Texts) {
+            self.owned.retain(|(field, _)| *field != feed.field);
+            self.owned.push((feed.field, value));
+            self.fill(feed.field, feed.rank);
+        } else {
+            self.offer_parsed(feed, &value, double);
+        }
+    }
+
+    fn offer_parsed(&mut self, feed: Feed, value: &str, double: impl FnOnce() -> bool) {
+        let field = feed.field;
+        let taken = match feed.kind {
+            Kind::Text | Kind::Texts => false,
+            Kind::Int => self.set_number(field, scalar::count(value, double)),
+            Kind::Bool => self.set_number(field, scalar::truth(value).map(i64::from)),
+            Kind::Double => scalar::double(value).map(|s| self.seconds = s).is_some(),
+            Kind::Money => money::parse(value).map(|m| self.reported = m).is_some(),
         };
         if taken {
-            self.fill(field, rank);
+            self.fill(field, feed.rank);
         }
     }
 
@@ -126,19 +171,22 @@ impl<'a> Row<'a> {
         }
     }
 
+    #[inline]
     fn fill(&mut self, field: Field, rank: u8) {
-        *slot(&mut self.ranks, field) = rank;
-        self.filled |= bit(field);
+        let held = slot(&mut self.ranks, field);
+        let is_new = *held == EMPTY;
+        *held = rank;
+        if is_new && let Some(place) = self.order.get_mut(self.count) {
+            *place = field;
+            self.count += 1;
+        }
     }
 
-    /// The slots that are filled, in the order of their numbers.
-    pub(crate) fn filled(&self) -> impl Iterator<Item = Field> + use<> {
-        let mut left = self.filled;
-        std::iter::from_fn(move || {
-            let number = usize::try_from(left.trailing_zeros()).ok()?;
-            left &= left.wrapping_sub(1);
-            Field::ALL.get(number).copied()
-        })
+    /// The slots that are filled, in the order in which they were.
+    #[inline]
+    pub(crate) fn filled(&self) -> impl Iterator<Item = Field> + '_ {
+        let order = self.order.iter().take(self.count).copied();
+        order.filter(|field| self.has(*field))
     }
 
     fn set_number(&mut self, field: Field, number: Option<i64>) -> bool {
@@ -150,21 +198,27 @@ impl<'a> Row<'a> {
     /// The rank of what fills `field`; the highest there is where nothing does.
     #[inline]
     pub(crate) fn rank(&self, field: Field) -> u8 {
-        let rank = self.ranks.get(field as usize).copied();
-        rank.filter(|_| self.has(field)).unwrap_or(EMPTY)
+        self.ranks.get(field as usize).copied().unwrap_or(EMPTY)
     }
 
     /// Whether something fills `field`.
     #[inline]
     pub(crate) fn has(&self, field: Field) -> bool {
-        self.filled & bit(field) != 0
+        self.rank(field) != EMPTY
     }
 
     /// The text in `field`.
     #[inline]
     pub(crate) fn text(&self, field: Field) -> Option<&str> {
-        let text = self.texts.get(field as usize).map(AsRef::as_ref);
-        text.filter(|_| self.has(field))
+        if !self.has(field) {
+            return None;
+        }
+        if !self.owned.is_empty()
+            && let Some((_, text)) = self.owned.iter().find(|(of, _)| *of == field)
+        {
+            return Some(text);
+        }
+        self.texts.get(field as usize).copied()
     }
 
     /// The integer or truth value in `field`.
@@ -189,20 +243,13 @@ impl<'a> Row<'a> {
         *slot(&mut self.numbers, field) = number;
     }
 
-    /// Empties `field`.
-    pub(crate) fn drop_field(&mut self, field: Field) {
-        self.filled &= !bit(field);
+    /// Empties these slots.
+    pub(crate) fn drop_all(&mut self, fields: &[Field]) {
+        for field in fields {
+            *slot(&mut self.ranks, *field) = EMPTY;
+        }
     }
 }
-
-/// The bit that stands for `field`.
-#[inline]
-const fn bit(field: Field) -> u128 {
-    1 << field as u32
-}
-
-/// A slot has a bit of its own.
-const _: () = assert!(COUNT <= 128);
 
 #[inline]
 #[expect(

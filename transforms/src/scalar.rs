@@ -4,26 +4,35 @@
 #[derive(Debug)]
 pub(crate) struct Absent {
     words: Vec<String>,
-    /// One bit for each length that a word has: most values are told apart by that alone.
-    lengths: u64,
+    /// Which bytes a word begins with, or white space around one: most values are told apart by
+    /// their first byte alone.
+    first: [bool; 256],
 }
 
 impl Absent {
-    /// With `words`, of which none is longer than 63 bytes.
+    /// With `words`, and what is empty.
     pub(crate) fn new(mut words: Vec<String>) -> Self {
-        words.retain(|w| w.len() < 64);
         words.extend(["", "[]", "{}"].map(String::from));
-        let lengths = words.iter().fold(0, |bits, w| bits | 1 << w.len());
-        Self { words, lengths }
+        let begins = |byte: u8| {
+            byte.is_ascii_whitespace() || words.iter().any(|w| w.as_bytes().first() == Some(&byte))
+        };
+        let first = std::array::from_fn(|byte| u8::try_from(byte).is_ok_and(begins));
+        Self { words, first }
     }
 
     /// Whether `value` says nothing.
     #[inline]
     pub(crate) fn is(&self, value: &str) -> bool {
-        let value = value.trim_ascii();
-        value.len() < 64
-            && self.lengths >> value.len() & 1 == 1
-            && self.words.iter().any(|w| w == value)
+        let first = value.as_bytes().first();
+        let may_be = first.is_none_or(|byte| self.first.get(usize::from(*byte)) == Some(&true));
+        may_be && self.is_word(value.trim_ascii())
+    }
+}
+
+impl Absent {
+    #[inline(never)]
+    fn is_word(&self, value: &str) -> bool {
+        self.words.iter().any(|w| w == value)
     }
 }
 
@@ -31,6 +40,11 @@ impl Absent {
 ///
 /// Beyond 64 bits it is [`i64::MAX`], which no plausible count reaches; `None` for anything else.
 pub(crate) fn count(value: &str, double: impl FnOnce() -> bool) -> Option<i64> {
+    if (1..=18).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit()) {
+        // Eighteen digits fit.
+        let digit = |n: i64, b: u8| n * 10 + i64::from(b - b'0');
+        return Some(value.bytes().fold(0, digit));
+    }
     let value = value.trim_ascii();
     let digits = value.strip_prefix(['+', '-']).unwrap_or(value);
     if (1..=19).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -5,6 +5,8 @@ use std::ops::Range;
 use arrow_array::{Array, MapArray, RecordBatch, StringArray};
 use arrow_schema::ArrowError;
 
+use crate::shape::KeysOf;
+
 /// A map column whose rows are slices of one list of keys and one of values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attributes<'a> {
@@ -54,6 +56,12 @@ impl<'a> Attributes<'a> {
         range(self.map.value_offsets(), row)
     }
 
+    /// All keys at `range`.
+    #[inline]
+    pub(crate) fn keys(&self, range: &Range<usize>) -> KeysOf<'a> {
+        KeysOf::of(self.keys, range)
+    }
+
     /// The key at `at`.
     #[inline]
     pub(crate) fn key(&self, at: usize) -> &'a str {
@@ -70,35 +78,6 @@ impl<'a> Attributes<'a> {
     pub(crate) fn get(&self, row: usize, key: &str) -> Option<&'a str> {
         let at = self.range(row).find(|at| self.key(*at) == key)?;
         self.value(at)
-    }
-
-    /// Whether two rows hold the same attributes in the same order.
-    pub(crate) fn same(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (self.range(a), self.range(b));
-        a == b
-            || a.len() == b.len()
-                && same_texts(self.keys, &a, &b)
-                && same_texts(self.values, &a, &b)
-                && a.zip(b)
-                    .all(|(a, b)| self.values.is_valid(a) == self.values.is_valid(b))
-    }
-}
-
-/// Whether two equally long ranges hold the same texts: the bytes at once, then where they part.
-fn same_texts(texts: &StringArray, a: &Range<usize>, b: &Range<usize>) -> bool {
-    let offsets = texts.value_offsets();
-    let bounds = |r: &Range<usize>| offsets.get(r.start..=r.end);
-    let (Some(a), Some(b)) = (bounds(a), bounds(b)) else {
-        return false;
-    };
-    let bytes = |o: &[i32]| match (o.first(), o.last()) {
-        (Some(first), Some(last)) => texts.value_data().get(usize_of(*first)..usize_of(*last)),
-        _ => None,
-    };
-    let base = |o: &[i32]| o.first().copied().unwrap_or_default();
-    bytes(a) == bytes(b) && {
-        let (from_a, from_b) = (base(a), base(b));
-        a.iter().zip(b).all(|(x, y)| x - from_a == y - from_b)
     }
 }
 

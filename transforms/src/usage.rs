@@ -93,23 +93,26 @@ pub(crate) fn settle(row: &mut Row<'_>, billable: bool, exclusive: bool) -> Usag
 }
 
 fn drop_counts(row: &mut Row<'_>) {
-    for field in COUNTS {
-        row.drop_field(field);
-    }
+    row.drop_all(&COUNTS);
 }
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
+    use crate::keys::Feed;
     use crate::mapping::Mapping;
 
     fn row_of(counts: &[(Field, &'static str)]) -> Row<'static> {
         let mapping = Mapping::standard().expect("the built-in mapping");
         let mut row = Row::new();
         for (field, value) in counts {
-            row.offer((*field, 0), Cow::Borrowed(*value), &mapping, || false);
+            let feed = Feed {
+                field: *field,
+                rank: 0,
+                kind: field.kind(),
+                per_mille: false,
+            };
+            row.offer(feed, value, &mapping, || false);
         }
         row
     }

@@ -3,7 +3,7 @@ use std::sync::{Arc, LazyLock};
 use arrow_array::builder::{MapBuilder, MapFieldNames, StringBuilder};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Decimal128Type, Int64Type};
-use arrow_array::{Date32Array, new_null_array};
+use arrow_array::{ArrayRef, Date32Array, TimestampMicrosecondArray, new_null_array};
 use arrow_schema::{DataType, Field as ArrowField};
 use proptest::prelude::*;
 use weir_model::Dataset;
@@ -111,11 +111,12 @@ fn a_model_call_is_mapped_and_priced() {
         ("provider", "openai"),
         ("model", "gpt-4o"),
         ("cost_status", "computed"),
-        ("price_ref", "genai-prices-0.2.1:openai/gpt-4o"),
     ];
     for (column, value) in expected {
         assert_eq!(text(&rows, column, 0), Some(value), "{column}");
     }
+    let reference = format!("{}:openai/gpt-4o", ENRICHER.standard.name());
+    assert_eq!(text(&rows, "price_ref", 0), Some(&*reference));
     assert_eq!(money(&rows, "cost_usd", 0), Some(2_600_000_000));
     assert_eq!(money(&rows, "cost_computed_usd", 0), Some(2_600_000_000));
     assert_eq!(money(&rows, "cost_reported_usd", 0), None);

@@ -1,121 +1,104 @@
-//! The price list, and which of its entries a call is priced by.
+//! The price list: its providers and models, and which of them a call means.
+//!
+//! The list is Pydantic's `genai-prices`, as it is published. It is read once into what pricing
+//! needs of it, about a megabyte; descriptions and the like are passed over.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, LazyLock};
-use std::time::{Duration, SystemTime};
+use std::collections::BTreeMap;
+use std::fmt;
 
 use chrono::{NaiveDate, NaiveTime};
-use genai_prices::{Calculator, ErrorKind, PriceRequest, Usage, UsageKey};
-use parking_lot::RwLock;
-use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-use super::rates::{InForce, NoAmount, Rates, Tokens};
-use crate::money;
+use super::call::Call;
+use super::clause::{Clause, Pattern};
+use super::rates::{InForce, Rates};
 
 /// The list that is built in, as published.
 const STANDARD: &[u8] = include_bytes!("../../data/genai-prices-0.2.1.json");
 
-/// Its name in `price_ref`.
-const STANDARD_NAME: &str = "genai-prices-0.2.1";
+/// Its publisher's name and version.
+const STANDARD_VERSION: &str = "genai-prices-0.2.1";
 
-/// Longer names are no models; searching them with regular expressions costs too much.
-const NAME_BYTES_MAX: usize = 200;
-
-/// How many (provider, model) pairs are remembered; then all are forgotten.
-const REMEMBERED_MAX: usize = 8192;
-
-/// Amounts of the two calculations differ by less than this part of themselves.
-const AGREEMENT: f64 = 1e-9;
-
-const MICROS: i64 = 1_000_000;
 const DAY_SECONDS: i64 = 86_400;
 
 /// Why a price list cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListError {
-    /// It is not JSON of the published form.
+    /// It is not JSON of the published form, or prices by a unit that is not known.
     #[error("the price list is not readable")]
     Form(#[from] serde_json::Error),
-    /// Its own library refuses it.
-    #[error("the price list is not consistent")]
-    Refused(#[from] genai_prices::Error),
+    /// It holds no prices.
+    #[error("the price list {0} is empty")]
+    Empty(String),
 }
 
-/// What is to be priced.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
-    /// The provider under its common name; `None` where not known.
-    pub provider: Option<&'a str>,
-    /// Model names to try, best first.
-    pub models: [Option<&'a str>; 2],
-    /// When the call began, in microseconds since 1970 UTC.
-    pub start_us: i64,
-    /// The service tier.
-    pub tier: Option<&'a str>,
-    /// Whether it was a batch call.
-    pub batch: bool,
-    /// What it used.
-    pub tokens: Tokens,
-}
-
-/// The outcome of pricing a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Priced {
-    /// An amount in 10^-12 US dollars, and the list and entry that it comes from.
-    Amount(i128, Arc<str>),
-    /// No entry fits, or the entry leaves the amount open.
-    Unpriced,
-    /// Parts of the usage exceed what they are part of.
-    InvalidUsage,
-}
-
-/// An immutable list of prices.
+/// An immutable list of prices, named by its content.
 #[derive(Debug)]
 pub struct PriceList {
-    /// Made when the first model is looked for: it takes 15 MiB, which a node at rest need not have.
-    calculator: LazyLock<Result<Calculator, genai_prices::Error>>,
-    providers: HashMap<String, Provider>,
-    name: String,
-    remembered: RwLock<Remembered>,
+    providers: Vec<Provider>,
+    version: Box<str>,
+    hash: blake3::Hash,
 }
 
-/// By provider (empty for none), then by model.
-type Remembered = HashMap<Box<str>, HashMap<Box<str>, Option<Arc<Entry>>>>;
-
-/// What a provider and a model name were found to mean.
-#[derive(Debug)]
-struct Entry {
-    model: Arc<Model>,
-    provider_id: String,
-    /// Variants belong to the provider that defines them.
-    variants: bool,
-    /// Our amounts agree with those of the list's library.
-    agrees: bool,
-    reference: Arc<str>,
-}
+/// Whose prices: the place of a provider in the list.
+pub(super) type ProviderAt = u16;
 
 #[derive(Debug, Deserialize)]
 struct Provider {
-    id: String,
+    id: Box<str>,
+    api_pattern: Pattern,
     #[serde(default)]
-    fallback_model_providers: Vec<String>,
-    models: Vec<Arc<Model>>,
+    provider_match: Option<Clause>,
+    #[serde(default)]
+    model_match: Option<Clause>,
+    #[serde(default)]
+    fallback_model_providers: Box<[Box<str>]>,
+    models: Box<[Model]>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Model {
-    id: String,
+pub(super) struct Model {
+    id: Box<str>,
+    #[serde(rename = "match")]
+    names: Clause,
     prices: Prices,
     #[serde(default)]
-    price_variants: Vec<Variant>,
+    price_variants: Box<[Variant]>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 enum Prices {
-    Conditional(Vec<Conditional>),
-    Direct(Box<Rates>),
+    Conditional(Box<[Conditional]>),
+    Direct(Rates),
+}
+
+/// By hand, since serde's own way to tell two forms apart would read each rate as a binary float.
+impl<'de> Deserialize<'de> for Prices {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Prices;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("rates, or a list of rates with conditions")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Prices, A::Error> {
+                let all = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
+                Ok(Prices::Conditional(all.into()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Prices, A::Error> {
+                Ok(Prices::Direct(Rates::of_map(map)?))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,15 +110,25 @@ struct Conditional {
 
 #[derive(Debug, Deserialize)]
 struct Variant {
-    when: BTreeMap<String, String>,
+    when: BTreeMap<Box<str>, Box<str>>,
     prices: Rates,
     #[serde(default)]
     constraint: Option<Constraint>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+/// When a price holds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "FileConstraint")]
 enum Constraint {
+    /// From this second on.
+    From(i64),
+    /// Each day between these seconds; over midnight where the first is the later.
+    Daily(i64, i64),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum FileConstraint {
     From {
         start_date: NaiveDate,
     },
@@ -145,73 +138,104 @@ enum Constraint {
     },
 }
 
-impl Constraint {
-    fn holds(constraint: Option<&Self>, seconds: i64) -> bool {
-        match constraint {
-            None => true,
-            Some(Self::From { start_date }) => {
-                let start = start_date.and_time(NaiveTime::MIN).and_utc();
-                seconds >= start.timestamp()
+impl TryFrom<FileConstraint> for Constraint {
+    type Error = &'static str;
+
+    fn try_from(constraint: FileConstraint) -> Result<Self, Self::Error> {
+        Ok(match constraint {
+            FileConstraint::From { start_date } => {
+                Self::From(start_date.and_time(NaiveTime::MIN).and_utc().timestamp())
             }
-            Some(Self::Daily {
+            FileConstraint::Daily {
                 start_time,
                 end_time,
-            }) => {
+            } => {
+                let second = |text: &str| {
+                    let time = NaiveTime::parse_from_str(text.strip_suffix('Z')?, "%H:%M:%S");
+                    Some(
+                        time.ok()?
+                            .signed_duration_since(NaiveTime::MIN)
+                            .num_seconds(),
+                    )
+                };
+                let both = second(&start_time).zip(second(&end_time));
+                let (from, to) = both.ok_or("a time of day is not in UTC")?;
+                Self::Daily(from, to)
+            }
+        })
+    }
+}
+
+impl Constraint {
+    fn holds(self, seconds: i64) -> bool {
+        match self {
+            Self::From(start) => seconds >= start,
+            Self::Daily(from, to) => {
                 let now = seconds.rem_euclid(DAY_SECONDS);
-                match (second_of_day(start_time), second_of_day(end_time)) {
-                    (Some(from), Some(to)) if to < from => now >= from || now < to,
-                    (Some(from), Some(to)) => now >= from && now < to,
-                    _ => false,
+                if to < from {
+                    now >= from || now < to
+                } else {
+                    now >= from && now < to
                 }
             }
         }
     }
 }
 
-/// Seconds after midnight of a time in UTC; the list uses no other zone.
-fn second_of_day(text: &str) -> Option<i64> {
-    let time = NaiveTime::parse_from_str(text.strip_suffix('Z')?, "%H:%M:%S").ok()?;
-    Some(time.signed_duration_since(NaiveTime::MIN).num_seconds())
+fn holds(constraint: Option<&Constraint>, seconds: i64) -> bool {
+    constraint.is_none_or(|c| c.holds(seconds))
 }
 
 impl Model {
-    /// The rates in force for `call`; `None` for a model without any.
-    fn rates(&self, call: &Call<'_>, variants: bool) -> Option<InForce<'_>> {
-        let seconds = call.start_us.div_euclid(MICROS);
+    /// Its name in the list.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The rates in force for `call`; `None` for a model without any. The last price whose condition
+    /// holds counts, else the first; above it those variants that fit, unit by unit.
+    ///
+    /// With `variants` off none does: variants belong to the provider that defines them, and a model
+    /// that is borrowed from another has its standard rates.
+    pub(super) fn in_force(&self, call: &Call<'_>, variants: bool) -> Option<InForce<'_>> {
+        let seconds = call.seconds();
         let standard = match &self.prices {
-            Prices::Direct(rates) => &**rates,
+            Prices::Direct(rates) => rates,
             Prices::Conditional(all) => {
-                let holds = |c: &&Conditional| Constraint::holds(c.constraint.as_ref(), seconds);
-                &all.iter().rev().find(holds).or(all.first())?.prices
+                let active = |c: &&Conditional| holds(c.constraint.as_ref(), seconds);
+                &all.iter().rev().find(active).or(all.first())?.prices
             }
         };
         let fits = |v: &&Variant| {
-            variants
-                && v.when
-                    .iter()
-                    .all(|(key, value)| context(call, key) == Some(value))
-                && Constraint::holds(v.constraint.as_ref(), seconds)
+            let asked = v.when.iter();
+            let mut asked = asked.map(|(key, value)| call.context(key) == Some(&**value));
+            variants && asked.all(|fits| fits) && holds(v.constraint.as_ref(), seconds)
         };
-        let variants = self.price_variants.iter().filter(fits).map(|v| &v.prices);
+        // Nearly all variants ask for something that most calls do not have.
+        let ordinary = call.tier.is_none() && !call.batch;
+        let may_fit = |v: &&Variant| !ordinary || v.when.is_empty();
+        let variants = self.price_variants.iter().filter(may_fit);
+        let variants = variants.filter(fits).map(|v| &v.prices);
         Some(InForce {
             standard,
             variants: variants.collect(),
         })
     }
-
-    /// What `call` costs by the rates in force.
-    fn amount(&self, call: &Call<'_>, variants: bool) -> Result<i128, NoAmount> {
-        let rates = self.rates(call, variants).ok_or(NoAmount::Undecided)?;
-        rates.amount(&call.tokens)
-    }
 }
 
-/// What variants may ask of a call.
-fn context<'a>(call: &Call<'a>, key: &str) -> Option<&'a str> {
-    match key {
-        "processing" => (call.batch || call.tier == Some("batch")).then_some("batch"),
-        "service_tier" => call.tier,
-        _ => None,
+/// What a call was found to mean.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    /// The provider that the call is billed by.
+    pub(super) provider: ProviderAt,
+    /// The model: the provider that defines it, and its place there.
+    model: (ProviderAt, usize),
+}
+
+impl Found {
+    /// Whether the provider defines the model itself.
+    pub(super) fn own(self) -> bool {
+        self.provider == self.model.0
     }
 }
 
@@ -222,197 +246,150 @@ impl PriceList {
     ///
     /// Where it is not readable; then nothing can be priced.
     pub fn standard() -> Result<Self, ListError> {
-        let providers: Vec<Provider> = serde_json::from_slice(STANDARD)?;
-        Ok(Self {
-            calculator: LazyLock::new(|| Calculator::from_json(STANDARD)),
-            providers: providers.into_iter().map(|p| (p.id.clone(), p)).collect(),
-            name: STANDARD_NAME.to_owned(),
-            remembered: RwLock::default(),
-        })
+        Self::read(STANDARD_VERSION, STANDARD)
     }
 
-    /// Makes the library's own calculator now, which the first call would make otherwise: it takes
-    /// tens of milliseconds.
+    /// The text of the list that is built in, and its version: what [`PriceList::read`] takes.
+    pub fn standard_text() -> (&'static str, &'static [u8]) {
+        (STANDARD_VERSION, STANDARD)
+    }
+
+    /// Reads a list of the published form.
     ///
     /// # Errors
     ///
-    /// Where the library refuses the list; then nothing can be priced.
-    pub fn warm(&self) -> Result<(), ListError> {
-        self.calculator
-            .as_ref()
-            .map(drop)
-            .map_err(|e| e.clone().into())
-    }
-
-    /// Prices `call`.
-    pub fn price(&self, call: &Call<'_>) -> Priced {
-        let models = call.models.into_iter().flatten();
-        let entry = models
-            .filter(|m| m.len() <= NAME_BYTES_MAX)
-            .find_map(|model| {
-                let with = call.provider.and_then(|p| self.entry(Some(p), model));
-                with.or_else(|| self.entry(None, model))
-            });
-        let Some(entry) = entry else {
-            return Priced::Unpriced;
-        };
-        let amount = if entry.agrees {
-            entry.model.amount(call, entry.variants)
-        } else {
-            self.by_library(&entry.provider_id, &entry.model.id, call)
-        };
-        match amount {
-            Ok(amount) => Priced::Amount(amount, Arc::clone(&entry.reference)),
-            Err(NoAmount::Inconsistent) => Priced::InvalidUsage,
-            Err(NoAmount::Undecided) => Priced::Unpriced,
+    /// Where it is not of that form, or prices by a unit that is not known: nothing of it is used.
+    pub fn read(version: &str, json: &[u8]) -> Result<Self, ListError> {
+        let providers: Vec<Provider> = serde_json::from_slice(json)?;
+        if providers.is_empty() {
+            return Err(ListError::Empty(version.to_owned()));
         }
-    }
-
-    /// The entry that a provider and a model name mean, remembered or found.
-    fn entry(&self, provider: Option<&str>, model: &str) -> Option<Arc<Entry>> {
-        let key = provider.unwrap_or_default();
-        if key.len() > NAME_BYTES_MAX {
-            return None;
-        }
-        if let Some(known) = self.remembered.read().get(key).and_then(|m| m.get(model)) {
-            return known.clone();
-        }
-        let found = self.find(provider, model).map(Arc::new);
-        let mut remembered = self.remembered.write();
-        if remembered.values().map(HashMap::len).sum::<usize>() >= REMEMBERED_MAX {
-            remembered.clear();
-        }
-        let of_provider = remembered.entry(key.into()).or_default();
-        of_provider.insert(model.into(), found.clone());
-        found
-    }
-
-    fn find(&self, provider: Option<&str>, model: &str) -> Option<Entry> {
-        let usage = Usage::new();
-        let mut request = PriceRequest::new(model, &usage);
-        request.provider_id = provider;
-        let found = self.calculator.as_ref().ok()?.calculate(&request).ok()?;
-        let by = self.providers.get(&found.provider_id)?;
-        let own = by.models.iter().find(|m| m.id == found.model_id);
-        let borrowed = || {
-            let others = by.fallback_model_providers.iter();
-            let mut models = others
-                .filter_map(|p| self.providers.get(p))
-                .flat_map(|p| &p.models);
-            models.find(|m| m.id == found.model_id)
-        };
-        let mut entry = Entry {
-            model: Arc::clone(own.or_else(borrowed)?),
-            variants: own.is_some(),
-            agrees: false,
-            reference: format!("{}:{}/{}", self.name, found.provider_id, found.model_id).into(),
-            provider_id: found.provider_id,
-        };
-        entry.agrees = self.agrees(&entry, provider, model);
-        Some(entry)
-    }
-
-    /// Whether our amounts are the library's, on both sides of any tier.
-    fn agrees(&self, entry: &Entry, provider: Option<&str>, model: &str) -> bool {
-        let small = Tokens {
-            input: 10_007,
-            output: 503,
-            cache_read: 4_001,
-            ..Tokens::default()
-        };
-        let large = Tokens {
-            input: 1_900_003,
-            cache_write: 70_001,
-            ..small
-        };
-        [small, large].into_iter().all(|tokens| {
-            let call = Call {
-                provider,
-                models: [Some(model), None],
-                start_us: 1_767_225_600 * MICROS,
-                tier: None,
-                batch: false,
-                tokens,
-            };
-            let ours = entry.model.amount(&call, entry.variants).ok();
-            let theirs = self.library(provider, model, &call).ok();
-            #[expect(clippy::cast_precision_loss, reason = "compared to a part in 10^9")]
-            let ours = ours.map(|a| a as f64 / 1e12);
-            match (ours, theirs) {
-                (Some(a), Some(b)) => (a - b).abs() <= AGREEMENT * a.abs().max(1e-3),
-                (None, None) => true,
-                _ => false,
-            }
+        Ok(Self {
+            providers,
+            version: version.into(),
+            hash: blake3::hash(json),
         })
     }
 
-    fn by_library(&self, provider: &str, model: &str, call: &Call<'_>) -> Result<i128, NoAmount> {
-        let amount = self.library(Some(provider), model, call).map_err(|kind| {
-            if kind == ErrorKind::InvalidUsage {
-                NoAmount::Inconsistent
-            } else {
-                NoAmount::Undecided
-            }
-        })?;
-        money::parse(&amount.to_string()).ok_or(NoAmount::Undecided)
+    /// Its publisher's name and version.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
-    /// The library's own amount.
-    fn library(
-        &self,
-        provider: Option<&str>,
-        model: &str,
-        call: &Call<'_>,
-    ) -> Result<f64, ErrorKind> {
-        let usage = usage(&call.tokens);
-        let mut request = PriceRequest::new(model, &usage);
-        request.provider_id = provider;
-        let since = Duration::from_micros(u64::try_from(call.start_us).unwrap_or_default());
-        request.timestamp = SystemTime::UNIX_EPOCH.checked_add(since);
-        for key in ["processing", "service_tier"] {
-            if let Some(value) = context(call, key) {
-                request.price_context.push((key, value));
-            }
+    /// The hash of its text.
+    pub fn hash(&self) -> blake3::Hash {
+        self.hash
+    }
+
+    fn at(&self, at: ProviderAt) -> Option<&Provider> {
+        self.providers.get(usize::from(at))
+    }
+
+    /// The provider's name in the list.
+    pub(super) fn provider_id(&self, at: ProviderAt) -> &str {
+        self.at(at).map_or("", |p| &p.id)
+    }
+
+    /// The model that was found.
+    pub(super) fn model(&self, found: Found) -> Option<&Model> {
+        self.at(found.model.0)?.models.get(found.model.1)
+    }
+
+    /// The first provider of which `fits` is true.
+    fn position(&self, fits: impl Fn(&Provider) -> bool) -> Option<ProviderAt> {
+        let at = self.providers.iter().position(fits)?;
+        ProviderAt::try_from(at).ok()
+    }
+
+    /// The provider of that name: by its id, else by a clause of the list.
+    pub(super) fn provider(&self, name: &str) -> Option<ProviderAt> {
+        let name = name.trim().to_lowercase();
+        let by_id = self.position(|p| *p.id == *name);
+        by_id.or_else(|| {
+            self.position(|p| p.provider_match.as_ref().is_some_and(|c| c.holds(&name)))
+        })
+    }
+
+    /// The provider at that address or URL.
+    pub(super) fn provider_at(&self, server: &str) -> Option<ProviderAt> {
+        if server.contains("://") {
+            return self.position(|p| p.api_pattern.is_in(server));
         }
-        let calculator = self
-            .calculator
-            .as_ref()
-            .map_err(genai_prices::Error::kind)?;
-        let priced = calculator.calculate(&request).map_err(|e| e.kind())?;
-        Ok(priced.total_price)
+        let url = format!("https://{server}/");
+        self.position(|p| p.api_pattern.is_in(&url))
     }
-}
 
-fn usage(tokens: &Tokens) -> Usage {
-    let mut usage = Usage::from([
-        (UsageKey::INPUT_TOKENS, as_f64(tokens.input)),
-        (UsageKey::OUTPUT_TOKENS, as_f64(tokens.output)),
-    ]);
-    for (key, count) in [
-        (UsageKey::CACHE_READ_TOKENS, tokens.cache_read),
-        (UsageKey::CACHE_WRITE_TOKENS, tokens.cache_write),
-        (UsageKey::CACHE_WRITE_1H_TOKENS, tokens.cache_write_1h),
-        (UsageKey::OUTPUT_REASONING_TOKENS, tokens.reasoning),
-        (UsageKey::INPUT_AUDIO_TOKENS, tokens.audio_input),
-        (UsageKey::OUTPUT_AUDIO_TOKENS, tokens.audio_output),
-        (UsageKey::INPUT_IMAGE_TOKENS, tokens.image_input),
-        (UsageKey::OUTPUT_IMAGE_TOKENS, tokens.image_output),
-    ] {
-        if count > 0 {
-            usage.insert(key, as_f64(count));
-        }
+    /// The provider whose models are called so.
+    pub(super) fn provider_of_model(&self, model: &str) -> Option<ProviderAt> {
+        let model = model.to_lowercase();
+        self.position(|p| p.model_match.as_ref().is_some_and(|c| c.holds(&model)))
     }
-    usage
-}
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "the library counts in doubles; plausible counts are exact in them"
-)]
-fn as_f64(count: i64) -> f64 {
-    count as f64
+    /// The provider's model of that name, or that of a provider that it borrows from; tried again
+    /// with a compact date (`-20251211`) written out.
+    pub(super) fn find(&self, provider: ProviderAt, model: &str) -> Option<Found> {
+        let model = model.to_lowercase();
+        self.find_or_borrow(provider, &model).or_else(|| {
+            let written_out = super::date::written_out(&model)?;
+            self.find_or_borrow(provider, &written_out)
+        })
+    }
+
+    fn find_or_borrow(&self, provider: ProviderAt, model: &str) -> Option<Found> {
+        let own = |at: ProviderAt| {
+            let models = &self.at(at)?.models;
+            let found = models.iter().position(|m| m.names.holds(model))?;
+            Some(Found {
+                provider,
+                model: (at, found),
+            })
+        };
+        own(provider).or_else(|| {
+            let others = self.at(provider)?.fallback_model_providers.iter();
+            let mut others = others.filter_map(|id| self.position(|p| p.id == *id));
+            others.find_map(own)
+        })
+    }
 }
 
 #[cfg(test)]
-#[path = "list_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_of_the_list_can_be_compiled() {
+        let list = PriceList::standard().expect("the list");
+        let mut patterns = Vec::new();
+        for provider in &list.providers {
+            patterns.push(&provider.api_pattern);
+            let clauses = provider.models.iter().map(|m| &m.names);
+            let own = [&provider.provider_match, &provider.model_match];
+            for clause in clauses.chain(own.into_iter().flatten()) {
+                clause.patterns(&mut patterns);
+            }
+        }
+        assert!(patterns.len() > 100, "{}", patterns.len());
+        assert!(patterns.iter().all(|p| p.is_good()));
+    }
+
+    #[test]
+    fn an_unknown_unit_or_condition_fails_the_load() {
+        let list = |prices: &str| {
+            let json = format!(
+                r#"[{{"id": "p", "api_pattern": "p", "models":
+                    [{{"id": "m", "match": {{"equals": "m"}}, "prices": {prices}}}]}}]"#
+            );
+            PriceList::read("test", json.as_bytes())
+        };
+        assert!(list(r#"{"input_mtok": 1, "input_video_mtok": 2}"#).is_ok());
+        for bad in [
+            r#"{"input_mtok": 1, "output_smell_mtok": 2}"#,
+            r#"{"input_mtok": -1}"#,
+            r#"{"input_mtok": "free"}"#,
+            r#"[{"prices": {"input_mtok": 1}, "constraint": {"moon": "full"}}]"#,
+            r#"[{"prices": {"input_mtok": 1}, "constraint": {"start_time": "1", "end_time": "2"}}]"#,
+        ] {
+            assert!(list(bad).is_err(), "{bad}");
+        }
+    }
+}

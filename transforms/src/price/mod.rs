@@ -1,12 +1,31 @@
-//! The price of a call: which model, which list entry, what amount.
+//! The price of a call: which model, which entry, what amount.
 //!
-//! The list is Pydantic's `genai-prices`, embedded as it is published. Its own crate says which
-//! entry a provider and a model name mean; that search takes microseconds and is kept. The amount
-//! is worked out here in integers, since the crate counts in binary floats; on first use of an
-//! entry the two are compared, and where they differ the crate's amount is used.
+//! ```text
+//! Call --names--> own prices of the tenant, then the list's entry --rates in force--> exact sum
+//!                                                                 --one rounding--> 10^-12 dollars
+//! ```
+//!
+//! The list is Pydantic's `genai-prices`, embedded as it is published; the search and the arithmetic
+//! are ours, in integers from the digits of the file to the amount. Tests hold both against the
+//! publisher's own crate, which counts in binary floats.
 
+mod call;
+mod clause;
+mod date;
 mod list;
+mod overrides;
+mod pricer;
 mod rates;
+mod tariff;
 
-pub use list::{Call, ListError, PriceList, Priced};
-pub use rates::Tokens;
+pub use call::{Call, Priced, Tokens};
+pub use list::{ListError, PriceList};
+pub use overrides::{Override, OverrideFault, OverrideRate, check_overrides};
+pub use pricer::{Prefer, Pricer, Prices};
+pub(crate) use tariff::Meaning;
+pub use tariff::{KeptError, Quote, QuotedRate, Tariff};
+
+#[cfg(test)]
+mod exact_tests;
+#[cfg(test)]
+mod tests;

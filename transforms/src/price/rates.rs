@@ -8,43 +8,27 @@
 //! A part without a rate of its own is billed as what it is part of. Tiers are a cliff: beyond its
 //! start on the *whole* input, a tier's rate holds for all tokens of its kind.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
 
-use serde::Deserialize;
-use serde_json::Number;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
+use super::call::Tokens;
 use crate::money;
 
 /// Rates are integers of 10^-18 dollars per million (tokens) or thousand (requests).
 const RATE_SCALE: i32 = 18;
 
+/// The highest rate: a million dollars. With it no plausible call overflows a sum.
+const RATE_MAX: i128 = 10_i128.pow(6 + 18);
+
+/// Up to so many of a unit no product needs a check: with [`RATE_MAX`] it is below 10^36.
+const COUNT_MAX: i64 = 1_000_000_000_000;
+
 /// From 10^-18 dollars per million tokens to 10^-12 dollars.
 const TO_MONEY: i128 = 10_i128.pow(6 + 18 - 12);
-
-/// Token counts of a call; parts are contained in their whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tokens {
-    /// All input, cached, audio and image tokens included.
-    pub input: i64,
-    /// All output, reasoning, audio and image tokens included.
-    pub output: i64,
-    /// Of the input, read from the cache.
-    pub cache_read: i64,
-    /// Of the input, written to the cache.
-    pub cache_write: i64,
-    /// Of those written, kept for an hour.
-    pub cache_write_1h: i64,
-    /// Of the output, reasoning.
-    pub reasoning: i64,
-    /// Of the input, audio.
-    pub audio_input: i64,
-    /// Of the output, audio.
-    pub audio_output: i64,
-    /// Of the input, images.
-    pub image_input: i64,
-    /// Of the output, images.
-    pub image_output: i64,
-}
 
 /// Why there is no amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,53 +40,71 @@ pub(super) enum NoAmount {
 }
 
 /// A rate, by the size of the whole input.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "FileRate")]
+#[derive(Clone, Debug)]
 pub(super) struct Rate {
     base: i128,
     /// By start, ascending.
-    tiers: Vec<(i64, i128)>,
+    tiers: Box<[(i64, i128)]>,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum FileRate {
-    Flat(Number),
-    Tiered { base: Number, tiers: Vec<FileTier> },
+struct FileTiered<'a> {
+    #[serde(borrow)]
+    base: &'a RawValue,
+    #[serde(borrow)]
+    tiers: Vec<FileTier<'a>>,
 }
 
 #[derive(Deserialize)]
-struct FileTier {
+struct FileTier<'a> {
     start: i64,
-    price: Number,
-}
-
-impl TryFrom<FileRate> for Rate {
-    type Error = &'static str;
-
-    fn try_from(rate: FileRate) -> Result<Self, Self::Error> {
-        // The text of a number is its shortest; the list is made from such texts.
-        let exact = |n: &Number| {
-            let rate = money::decimal(&n.to_string(), RATE_SCALE).filter(|r| *r >= 0);
-            rate.ok_or("a rate is no amount")
-        };
-        let (base, tiers) = match rate {
-            FileRate::Flat(base) => (base, Vec::new()),
-            FileRate::Tiered { base, tiers } => (base, tiers),
-        };
-        let tiers = tiers
-            .iter()
-            .map(|t| exact(&t.price).map(|rate| (t.start, rate)));
-        let mut tiers = tiers.collect::<Result<Vec<_>, Self::Error>>()?;
-        tiers.sort_unstable();
-        Ok(Self {
-            base: exact(&base)?,
-            tiers,
-        })
-    }
+    #[serde(borrow)]
+    price: &'a RawValue,
 }
 
 impl Rate {
+    /// `base` in 10^-18 dollars up to the first tier, and beyond the start of each its own.
+    pub(super) fn new(base: i128, mut tiers: Vec<(i64, i128)>) -> Self {
+        tiers.sort_unstable();
+        Self {
+            base,
+            tiers: tiers.into(),
+        }
+    }
+
+    /// Reads a rate as the list has it, by the digits that are written there.
+    fn read(json: &RawValue) -> Result<Self, String> {
+        let dollars = |json: &RawValue| {
+            let rate = Self::dollars(json.get());
+            rate.ok_or_else(|| format!("{} is no rate", json.get()))
+        };
+        if !json.get().starts_with('{') {
+            return Ok(Self::new(dollars(json)?, Vec::new()));
+        }
+        let tiered: FileTiered<'_> =
+            serde_json::from_str(json.get()).map_err(|error| error.to_string())?;
+        let tiers = tiered.tiers.iter();
+        let tiers = tiers.map(|tier| Ok((tier.start, dollars(tier.price)?)));
+        Ok(Self::new(
+            dollars(tiered.base)?,
+            tiers.collect::<Result<_, String>>()?,
+        ))
+    }
+
+    /// Reads a decimal number of dollars; `None` where it is none, or negative, or beyond
+    /// 10^6 dollars.
+    pub(super) fn dollars(text: &str) -> Option<i128> {
+        let rate = money::decimal(text, RATE_SCALE)?;
+        (0..=RATE_MAX).contains(&rate).then_some(rate)
+    }
+
+    /// The rate in words: its base, and its tiers by start.
+    pub(super) fn shown(&self) -> (String, Vec<(i64, String)>) {
+        let text = |rate: i128| money::shown(rate, RATE_SCALE.unsigned_abs());
+        let tiers = self.tiers.iter().map(|(start, rate)| (*start, text(*rate)));
+        (text(self.base), tiers.collect())
+    }
+
     fn at(&self, input: i64) -> i128 {
         let tier = self.tiers.iter().rev().find(|(start, _)| input > *start);
         tier.map_or(self.base, |(_, rate)| *rate)
@@ -112,7 +114,7 @@ impl Rate {
 /// What has a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Unit {
+pub(super) enum Unit {
     Input,
     Output,
     CacheRead,
@@ -124,10 +126,11 @@ enum Unit {
     ImageInput,
     ImageOutput,
     Requests,
+    WebSearches,
 }
 
-/// The units, by their keys in the list; other keys price what spans do not count.
-const UNITS: [(&str, Unit); 11] = [
+/// The units that calls are billed by, by their keys in the list.
+const UNITS: [(&str, Unit); 12] = [
     ("input_mtok", Unit::Input),
     ("output_mtok", Unit::Output),
     ("cache_read_mtok", Unit::CacheRead),
@@ -139,22 +142,87 @@ const UNITS: [(&str, Unit); 11] = [
     ("input_image_mtok", Unit::ImageInput),
     ("output_image_mtok", Unit::ImageOutput),
     ("requests_kcount", Unit::Requests),
+    ("web_searches_kcount", Unit::WebSearches),
 ];
 
-/// The rates of a list entry.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(from = "BTreeMap<String, Rate>")]
-pub(super) struct Rates([Option<Rate>; UNITS.len()]);
+/// Units that the list knows and spans do not count, so that nothing is billed by them. A unit in
+/// neither table fails the load of the list: it must not be priced as nothing.
+const NOT_COUNTED: [&str; 14] = [
+    "audio_hours",
+    "cache_audio_read_mtok",
+    "cache_image_read_mtok",
+    "input_annotated_document_kpages",
+    "input_audio_hours",
+    "input_document_kpages",
+    "input_mchars",
+    "input_text_messages_kcount",
+    "input_video_mtok",
+    "output_audio_hours",
+    "output_citation_mtok",
+    "output_mchars",
+    "output_video_mtok",
+    "storage_searches_kcount",
+];
 
-impl From<BTreeMap<String, Rate>> for Rates {
-    fn from(mut by_key: BTreeMap<String, Rate>) -> Self {
-        let mut rates = Self::default();
-        for (key, unit) in UNITS {
-            if let Some(slot) = rates.0.get_mut(unit as usize) {
-                *slot = by_key.remove(key);
+impl Unit {
+    /// Its key in the list.
+    pub(super) fn key(self) -> &'static str {
+        let found = UNITS.iter().find(|(_, unit)| *unit == self);
+        found.map_or("", |(key, _)| key)
+    }
+}
+
+/// The rates of a list entry, few of all units.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rates(Box<[(Unit, Rate)]>);
+
+impl<'de> Deserialize<'de> for Rates {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ByKey;
+
+        impl<'de> Visitor<'de> for ByKey {
+            type Value = Rates;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("rates by unit")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Rates, A::Error> {
+                Rates::of_map(map)
             }
         }
-        rates
+
+        deserializer.deserialize_map(ByKey)
+    }
+}
+
+impl Rates {
+    /// Reads rates by unit.
+    ///
+    /// # Errors
+    ///
+    /// Where a unit is not known, or a rate is none.
+    pub(super) fn of_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut rates = Vec::new();
+        while let Some((key, json)) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+            let rate = Rate::read(json).map_err(A::Error::custom)?;
+            match UNITS.iter().find(|(known, _)| *known == key) {
+                Some((_, unit)) => rates.push((*unit, rate)),
+                None if NOT_COUNTED.contains(&&*key) => {}
+                None => return Err(A::Error::custom(format!("the unit {key} is not known"))),
+            }
+        }
+        Ok(Self(rates.into()))
+    }
+
+    /// With these rates.
+    pub(super) fn new(rates: Vec<(Unit, Rate)>) -> Self {
+        Self(rates.into())
+    }
+
+    #[inline]
+    fn get(&self, unit: Unit) -> Option<&Rate> {
+        self.0.iter().find(|(u, _)| *u == unit).map(|(_, r)| r)
     }
 }
 
@@ -169,13 +237,18 @@ pub(super) struct InForce<'a> {
 impl<'a> InForce<'a> {
     #[inline]
     fn get(&self, unit: Unit) -> Option<&'a Rate> {
-        let of = |rates: &'a Rates| rates.0.get(unit as usize).and_then(Option::as_ref);
-        let variant = self.variants.iter().find_map(|rates| of(rates));
-        variant.or_else(|| of(self.standard))
+        let variant = self.variants.iter().find_map(|rates| rates.get(unit));
+        variant.or_else(|| self.standard.get(unit))
     }
 
-    /// What `tokens` cost, in 10^-12 dollars, rounded half to even once.
-    pub(super) fn amount(&self, tokens: &Tokens) -> Result<i128, NoAmount> {
+    /// The rate of each unit that has one.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Unit, &'a Rate)> + '_ {
+        let units = UNITS.iter().map(|(_, unit)| *unit);
+        units.filter_map(|unit| Some((unit, self.get(unit)?)))
+    }
+
+    /// What `tokens` cost, in 10^-24 dollars: exact, to be rounded once.
+    pub(super) fn exact(&self, tokens: &Tokens) -> Result<i128, NoAmount> {
         let mut bill = Bill {
             rates: self,
             input: tokens.input,
@@ -201,12 +274,34 @@ impl<'a> InForce<'a> {
             return Err(NoAmount::Undecided);
         }
         bill.part(Unit::Output, tokens.output, reasoning + audio + image)?;
-        if let Some(rate) = self.get(Unit::Requests) {
-            bill.add(rate.at(tokens.input), 1000)?;
+        // These rates are for a thousand, the others for a million.
+        for (unit, count) in [
+            (Unit::Requests, 1),
+            (Unit::WebSearches, tokens.web_searches),
+        ] {
+            if let Some(rate) = self.get(unit).filter(|_| count != 0) {
+                let count = u32::try_from(count).map_err(|_| NoAmount::Inconsistent)?;
+                bill.add(rate.at(tokens.input), 1000 * i64::from(count))?;
+            }
         }
-        Ok(money::divide_half_even(bill.sum, TO_MONEY))
+        Ok(bill.sum)
     }
 }
+
+/// Rounds a sum of 10^-24 dollars half to even, to 10^-12 dollars.
+pub(super) fn rounded(sum: i128) -> i128 {
+    money::divide_half_even(sum, TO_MONEY)
+}
+
+/// As [`rounded`], of `sum` times `factor`, which is in 10^-9: rounded once, after both.
+///
+/// `None` where the product has more digits than an amount can have.
+pub(super) fn rounded_times(sum: i128, factor: i128) -> Option<i128> {
+    money::scale_half_even(sum, factor, FACTOR_ONE, TO_MONEY)
+}
+
+/// A factor of 1: factors are integers of 10^-9.
+pub(super) const FACTOR_ONE: i128 = 10_i128.pow(9);
 
 /// A sum in the making, in 10^-24 dollars.
 struct Bill<'a, 'r> {
@@ -217,7 +312,11 @@ struct Bill<'a, 'r> {
 
 impl Bill<'_, '_> {
     /// Bills `count` less the parts of it that were billed; returns what has been billed of it.
+    #[inline]
     fn part(&mut self, unit: Unit, count: i64, billed: i64) -> Result<i64, NoAmount> {
+        if count == 0 && billed == 0 {
+            return Ok(0);
+        }
         let Some(rate) = self.rates.get(unit) else {
             return Ok(0);
         };
@@ -228,7 +327,13 @@ impl Bill<'_, '_> {
         Ok(count)
     }
 
+    #[inline]
     fn add(&mut self, rate: i128, count: i64) -> Result<(), NoAmount> {
+        if count <= COUNT_MAX {
+            // At most twelve products below 10^37 stay below 2^127.
+            self.sum += rate * i128::from(count);
+            return Ok(());
+        }
         let cost = rate.checked_mul(count.into());
         let sum = cost.and_then(|c| self.sum.checked_add(c));
         self.sum = sum.ok_or(NoAmount::Undecided)?;
@@ -242,11 +347,11 @@ mod tests {
 
     fn amount(rates: &str, tokens: Tokens) -> Result<i128, NoAmount> {
         let rates: Rates = serde_json::from_str(rates).expect("rates");
-        InForce {
+        let in_force = InForce {
             standard: &rates,
             variants: Vec::new(),
-        }
-        .amount(&tokens)
+        };
+        in_force.exact(&tokens).map(rounded)
     }
 
     #[test]
