@@ -6,6 +6,10 @@ mod support;
 
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message as _;
 use serde_json::Value;
 use support::server::{Settings, Weir, run_cli};
 use support::{http, wait_for};
@@ -69,4 +73,89 @@ fn a_trace_is_explained_as_a_tree_and_as_json() {
 
     let (code, said) = explain(&server, &"ab".repeat(16), &[]);
     assert_eq!((code, said.as_str()), (Some(1), ""));
+}
+
+/// A span of a long trace: the first is an agent, and all others are its calls.
+fn long(number: u64) -> Span {
+    let text = |key: &str, value: &str| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue {
+            value: Some(any_value::Value::StringValue(value.to_owned())),
+        }),
+        ..KeyValue::default()
+    };
+    let attributes = match number {
+        1 => vec![
+            text("gen_ai.operation.name", "invoke_agent"),
+            text("gen_ai.agent.name", "patient"),
+        ],
+        _ => vec![
+            text("gen_ai.operation.name", "chat"),
+            text("gen_ai.request.model", "gpt-4o"),
+            text("gen_ai.usage.input_tokens", "4"),
+        ],
+    };
+    let root = 1_u64.to_be_bytes().to_vec();
+    Span {
+        trace_id: vec![7; 16],
+        span_id: number.to_be_bytes().to_vec(),
+        parent_span_id: if number == 1 { Vec::new() } else { root },
+        name: "work".into(),
+        start_time_unix_nano: 1_795_132_800_000_000_000 + number,
+        end_time_unix_nano: 1_795_132_800_000_000_001 + number,
+        attributes,
+        ..Span::default()
+    }
+}
+
+#[test]
+fn a_trace_that_is_longer_than_an_answer_is_explained_whole() {
+    const SPANS: u64 = 45_000;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Settings::hasty(&folder.path().join("data")).start();
+    // The last request comes twice, in another order: copies lie across the end of a page.
+    let mut requests: Vec<Vec<u64>> = (0..5)
+        .map(|n| (n * 9_000 + 1..=(n + 1) * 9_000).collect())
+        .collect();
+    requests.push((18_000..22_000).rev().collect());
+    for numbers in &requests {
+        let body = ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans {
+                scope_spans: vec![ScopeSpans {
+                    spans: numbers.iter().copied().map(long).collect(),
+                    ..ScopeSpans::default()
+                }],
+                ..ResourceSpans::default()
+            }],
+        };
+        let body = body.encode_to_vec();
+        let answer = http::post(
+            server.otlp_http,
+            "/v1/traces",
+            "application/x-protobuf",
+            &body,
+        )
+        .unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    wait_for("the spans", Duration::from_secs(60), || {
+        (server.number("SELECT count(*) FROM spans") == SPANS + 4_000).then_some(())
+    });
+    let (code, json) = explain(&server, &"07".repeat(16), &["--format", "json"]);
+    assert_eq!(code, Some(0));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let spans = json["spans"].as_array().unwrap();
+    assert_eq!(spans.len() as u64, SPANS);
+    let copies = spans
+        .iter()
+        .map(|span| span["copies"].as_u64().unwrap())
+        .sum::<u64>();
+    assert_eq!(copies, SPANS + 4_000);
+    assert_eq!(json["booked_calls"], SPANS - 1);
+    // 4 tokens at 2.50 dollars a million each.
+    assert_eq!(json["cost_usd"], "0.44999");
+    let by_agent = spans
+        .iter()
+        .filter(|s| s["context"]["agent_name"]["value"] == "patient");
+    assert_eq!(by_agent.count() as u64, SPANS);
 }

@@ -72,11 +72,10 @@ enum Content {
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let mut to = match (&args.out, &args.url) {
         (Some(folder), _) => To::Files(Files::new(folder)?),
-        (None, Some(url)) => To::Server(Client::trusting(
-            url,
-            args.key.as_deref(),
-            &Trust::default(),
-        )?),
+        (None, Some(url)) => {
+            let client = Client::trusting(url, args.key.as_deref(), &Trust::default())?;
+            To::Server(Box::new(client))
+        }
         (None, None) => To::Nowhere,
     };
     let mut totals = Totals::default();
@@ -118,7 +117,7 @@ fn settings(args: &Args) -> Settings {
 #[derive(Debug)]
 enum To {
     Files(Files),
-    Server(Client),
+    Server(Box<Client>),
     /// Only the truth is wanted.
     Nowhere,
 }

@@ -1,6 +1,6 @@
 //! The comparison of bookings with the truth.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -8,7 +8,9 @@ use weir_ingest::decode::otlp::{OtlpEncoding, decode_traces};
 use weir_ingest::decode::{Acceptance, Limits};
 use weir_model::TenantId;
 use weir_traffic::{Call, Content, Settings, Totals, Traffic, Window};
-use weir_transforms::trace::{Booking, Fact, Shared, Sign, TraceId, UsageCount, book, difference};
+use weir_transforms::trace::{
+    Booking, Fact, Shared, Sign, SpanId, TraceId, UsageCount, book, difference,
+};
 use weir_transforms::{Enricher, Tariff};
 
 /// How many spans the quick tier checks.
@@ -22,6 +24,7 @@ struct Pipeline {
     enricher: Enricher,
     prices: Tariff,
     shared: Shared,
+    seen: Seen,
 }
 
 /// The facts of a trace, and what is booked of it so far.
@@ -63,12 +66,16 @@ impl Pipeline {
                 let kept = traces.get_mut(&trace).unwrap();
                 let small = kept.facts.len() < 200;
                 if small && trace.0 / 2 % 2 == 0 {
-                    settle(trace, kept, &self.prices, &mut signed);
+                    self.seen.corrected += settle(trace, kept, &self.prices, &mut signed);
                 }
             }
         }
         for (trace, kept) in &mut traces {
-            settle(*trace, kept, &self.prices, &mut signed);
+            self.seen.corrected += settle(*trace, kept, &self.prices, &mut signed);
+            let spans: HashSet<SpanId> = kept.facts.iter().map(|f| f.span).collect();
+            self.seen.copies += (kept.facts.len() - spans.len()) as u64;
+            let orphans = kept.facts.iter().filter_map(|f| f.parent);
+            self.seen.orphans += orphans.filter(|p| !spans.contains(p)).count() as u64;
         }
         let booked = signed.into_iter().filter(|(_, sign)| *sign != 0);
         let booked = booked.map(|((trace, booking), sign)| {
@@ -79,20 +86,26 @@ impl Pipeline {
     }
 }
 
+/// Books what is new; how much was taken back for it.
 fn settle(
     trace: TraceId,
     kept: &mut Kept,
     prices: &Tariff,
     signed: &mut HashMap<(TraceId, Booking), i32>,
-) {
+) -> u64 {
     let after = book(&kept.facts, prices);
+    let mut taken_back = 0;
     for (sign, booking) in difference(&kept.booked, &after) {
         *signed.entry((trace, booking)).or_default() += match sign {
             Sign::Plus => 1,
-            Sign::Minus => -1,
+            Sign::Minus => {
+                taken_back += 1;
+                -1
+            }
         };
     }
     kept.booked = after;
+    taken_back
 }
 
 /// A booking in the words of the truth.
@@ -125,6 +138,41 @@ fn as_call(trace: u128, booking: &Booking) -> Call {
     }
 }
 
+/// What must have occurred for a check to say anything.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Bookings that another span reports too.
+    twins: u64,
+    /// Spans whose parent never came.
+    orphans: u64,
+    /// Spans that came again.
+    copies: u64,
+    /// Bookings that were taken back since something came late.
+    corrected: u64,
+    statuses: BTreeMap<&'static str, u64>,
+    attributions: BTreeMap<&'static str, u64>,
+}
+
+impl Seen {
+    fn check(&self, calls: i64) {
+        let calls = u64::try_from(calls).unwrap();
+        assert!(self.twins * 50 > calls, "{self:?}");
+        assert!(self.orphans * 10_000 > calls, "{self:?}");
+        assert!(self.copies * 1_000 > calls, "{self:?}");
+        assert!(self.corrected * 100 > calls, "{self:?}");
+        let statuses = [
+            "computed",
+            "invalid_usage",
+            "no_usage",
+            "reported",
+            "unpriced",
+        ];
+        assert!(self.statuses.keys().eq(&statuses), "{self:?}");
+        let attributions = ["ancestor", "last_loaded", "metadata", "none", "resource"];
+        assert!(self.attributions.keys().eq(&attributions), "{self:?}");
+    }
+}
+
 /// Checks at least `spans` spans: every call by itself, and the sums.
 pub(crate) fn check(seed: u64, spans: u64, content: Content) {
     let settings = Settings {
@@ -138,21 +186,23 @@ pub(crate) fn check(seed: u64, spans: u64, content: Content) {
         enricher: Enricher::standard().unwrap(),
         prices: Tariff::standard().unwrap(),
         shared: Shared::default(),
+        seen: Seen::default(),
     };
     let (mut truth, mut ours) = (Totals::default(), Totals::default());
-    let (mut twins, mut wrong) = (0, Vec::new());
-    let mut statuses: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut wrong = Vec::new();
     for window in Traffic::new(settings) {
         truth.spans += window.spans;
         let mut booked = pipeline.run(&window);
         for call in &window.calls {
             truth.add(&window.tenant, call);
-            *statuses.entry(call.status).or_default() += 1;
+            let seen = &mut pipeline.seen;
+            *seen.statuses.entry(call.status).or_default() += 1;
+            *seen.attributions.entry(call.attribution).or_default() += 1;
             let Some(booking) = booked.remove(&(call.trace, call.span)) else {
                 wrong.push(format!("not booked: {call:?}"));
                 continue;
             };
-            twins += u64::from(booking.flags.twin_merged);
+            pipeline.seen.twins += u64::from(booking.flags.twin_merged);
             assert!(!booking.flags.conflict && !booking.flags.cycle);
             let cost = booking.cost;
             let booked = as_call(call.trace, &booking);
@@ -181,17 +231,6 @@ pub(crate) fn check(seed: u64, spans: u64, content: Content) {
     assert_eq!(ours.groups, truth.groups);
     assert!(truth.spans >= spans);
     if spans >= SPANS_QUICK {
-        assert!(
-            twins * 50 > u64::try_from(truth.all.calls).unwrap(),
-            "{twins} twins"
-        );
-        let all = [
-            "computed",
-            "invalid_usage",
-            "no_usage",
-            "reported",
-            "unpriced",
-        ];
-        assert!(statuses.keys().eq(&all), "{statuses:?}");
+        pipeline.seen.check(truth.all.calls);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::catalog::{CHAT, Model, Tokens, UNLISTED};
 use crate::draft::{CallDraft, Dialect, Draft, Operation, Shown, What, Writer};
-use crate::random::double;
+use crate::random::{double, integer};
 use crate::story::{MILLI, Story};
 use crate::tenant::Twins;
 use crate::truth::Call;
@@ -23,13 +23,33 @@ struct Plan {
     twins: Twins,
     response_id: Option<String>,
     reported_nano: Option<i64>,
+    /// The name that answers is the dated one.
     dated: bool,
+    /// Nobody says anything of its usage.
+    silent: bool,
 }
 
 impl Plan {
-    fn nothing_known(&mut self) {
-        self.shown = Shown::default();
-        self.reported_nano = None;
+    /// The call as the provider's own SDK tells it: all that there is to tell.
+    fn told_by_sdk(&self, outer: &CallDraft) -> CallDraft {
+        let response = self.model.map(|m| m.response);
+        let known = !self.silent;
+        CallDraft {
+            provider: self.model.map(|m| m.provider),
+            model_response: response.filter(|_| self.error.is_none()),
+            response_id: self.response_id.clone(),
+            shown: Shown {
+                input: known,
+                output: known,
+                cache: known,
+                reasoning: known,
+                ..Shown::default()
+            },
+            reported_nano: None,
+            skill: None,
+            content: 0,
+            ..outer.clone()
+        }
     }
 }
 
@@ -73,6 +93,7 @@ impl Story<'_> {
             response_id: None,
             reported_nano: None,
             dated: true,
+            silent: false,
         });
     }
 
@@ -127,13 +148,15 @@ impl Story<'_> {
             }),
             reported_nano: None,
             dated: self.stream.chance(0.6),
+            silent: false,
         };
         if self.service.reports_cost {
             plan.reported_nano = Some(self.reported(model, tokens));
         }
-        let silent = self.stream.chance(if error.is_some() { 0.9 } else { 0.04 });
-        if silent {
-            plan.nothing_known();
+        plan.silent = self.stream.chance(if error.is_some() { 0.9 } else { 0.04 });
+        if plan.silent {
+            plan.shown = Shown::default();
+            plan.reported_nano = None;
         } else if plan.twins == Twins::None && self.stream.chance(0.002) {
             plan.shown.nonsense = true;
             plan.reported_nano = None;
@@ -163,11 +186,7 @@ impl Story<'_> {
             0 => {}
             1 => plan.shown.cache = false,
             2 => plan.shown.output = false,
-            3 => {
-                let kept = plan.reported_nano;
-                plan.nothing_known();
-                plan.reported_nano = kept;
-            }
+            3 => plan.shown = Shown::default(),
             // An old instrumentation of a provider that counts its cache apart. That can be told
             // only where the cache is larger than the rest.
             _ if !exclusive && cached > plan.tokens.input - cached => {
@@ -180,58 +199,10 @@ impl Story<'_> {
 
     /// Makes the spans that report a call, and notes what is true of it.
     fn call(&mut self, plan: &Plan) {
-        let can = self.service.dialect.abilities();
-        let silent = plan.shown == Shown::default() && plan.reported_nano.is_none();
-        let names = |model: Option<Model>, dated: bool| {
-            let request = model.map(|m| m.request);
-            let response = model.map(|m| if dated { m.response } else { m.request });
-            (request, response)
-        };
-        let (model_request, response) = names(plan.model, plan.dated);
-        let content = if self.service.content && plan.operation == Operation::Chat {
-            let bytes =
-                crate::random::integer(4.2 * double(plan.tokens.input + plan.tokens.output));
-            usize::try_from(bytes)
-                .unwrap_or(0)
-                .min(self.service.content_max)
-        } else {
-            0
-        };
-        let outer = CallDraft {
-            operation: plan.operation,
-            provider: plan.model.map(|m| m.provider).filter(|_| can.provider),
-            model_request,
-            model_response: response.filter(|_| can.model_response && plan.error.is_none()),
-            response_id: plan.response_id.clone().filter(|_| can.response_id),
-            tokens: plan.tokens,
-            shown: plan.shown,
-            reported_nano: plan.reported_nano,
-            skill: plan.skill.clone(),
-            content,
-        };
-        let twin = (plan.twins != Twins::None).then(|| CallDraft {
-            provider: plan.model.map(|m| m.provider),
-            model_response: plan
-                .model
-                .map(|m| m.response)
-                .filter(|_| plan.error.is_none()),
-            response_id: plan.response_id.clone(),
-            shown: Shown {
-                input: !silent,
-                output: !silent,
-                cache: !silent,
-                reasoning: !silent,
-                ..Shown::default()
-            },
-            reported_nano: None,
-            skill: None,
-            content: 0,
-            ..outer.clone()
-        });
-        let factor =
-            f64::from(u32::try_from(self.stream.lognormal(1000.0, 0.35, 10_000)).unwrap_or(1000))
-                / 1000.0;
-        let millis = 300 + crate::random::integer(14.0 * double(plan.tokens.output) * factor);
+        let outer = self.told_by_service(plan);
+        let twin = (plan.twins != Twins::None).then(|| plan.told_by_sdk(&outer));
+        let thousandths = self.stream.lognormal(1000.0, 0.35, 10_000);
+        let millis = 300 + plan.tokens.output * 14 * thousandths / 1000;
         let (start, parent) = (self.now, self.parent());
         let end = start + u64::try_from(millis).unwrap_or(300) * MILLI;
         let span = self.id();
@@ -257,6 +228,32 @@ impl Story<'_> {
             self.twin(twin, below, (start + MILLI, end - MILLI), plan.error);
         }
         self.now = end + MILLI;
+    }
+
+    /// The call as the service's instrumentation tells it.
+    fn told_by_service(&self, plan: &Plan) -> CallDraft {
+        let can = self.service.dialect.abilities();
+        let content = if self.service.content && plan.operation == Operation::Chat {
+            let bytes = integer(4.2 * double(plan.tokens.input + plan.tokens.output));
+            let bytes = usize::try_from(bytes).unwrap_or(0);
+            bytes.min(self.service.content_max)
+        } else {
+            0
+        };
+        let response = |m: Model| if plan.dated { m.response } else { m.request };
+        let answers = can.model_response && plan.error.is_none();
+        CallDraft {
+            operation: plan.operation,
+            provider: plan.model.map(|m| m.provider).filter(|_| can.provider),
+            model_request: plan.model.map(|m| m.request),
+            model_response: plan.model.map(response).filter(|_| answers),
+            response_id: plan.response_id.clone().filter(|_| can.response_id),
+            tokens: plan.tokens,
+            shown: plan.shown,
+            reported_nano: plan.reported_nano,
+            skill: plan.skill.clone(),
+            content,
+        }
     }
 
     /// The span of the provider's SDK, sometimes below one of its HTTP client.

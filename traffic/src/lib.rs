@@ -229,6 +229,19 @@ mod tests {
     }
 
     #[test]
+    fn more_traffic_begins_with_the_same_windows() {
+        let begin = |spans| {
+            let settings = Settings {
+                spans,
+                ..settings(Content::Off)
+            };
+            let windows = Traffic::new(settings).take(5);
+            windows.map(|w| (w.tenant, w.calls)).collect::<Vec<_>>()
+        };
+        assert_eq!(begin(20_000), begin(1_000_000));
+    }
+
+    #[test]
     fn the_shares_are_about_those_of_the_stated_workload() {
         let mut totals = Totals::default();
         let (mut bytes, mut tenants) = (0, BTreeMap::new());

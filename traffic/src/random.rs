@@ -106,7 +106,7 @@ impl Stream {
         count
     }
 
-    /// From 0 to 1, on average `a / (a + b)` (Jöhnk's method, which gives up after some tries).
+    /// From 0 to 1, on average `a / (a + b)` (Johnk's method, which gives up after some tries).
     pub(crate) fn beta(&mut self, a: f64, b: f64) -> f64 {
         for _ in 0..200 {
             let x = self.unit().powf(1.0 / a);

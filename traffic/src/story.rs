@@ -3,29 +3,14 @@
 //! The truth is noted while the story is told, from what its people know at that moment: an agent
 //! knows which skill it has loaded. Nothing looks at finished spans again.
 
-use crate::catalog::{EMBEDDING, RERANK};
-use crate::draft::{About, Dialect, Draft, Operation, ToolSkill, What, Writer};
-use crate::random::{Stream, double};
+mod scopes;
+
+use self::scopes::Scope;
+use crate::catalog::{EMBEDDING, RERANK, Tokens};
+use crate::draft::{Dialect, Draft, Operation, ToolSkill, What, Writer};
+use crate::random::{Stream, double, integer};
 use crate::tenant::{Service, Tenant};
 use crate::truth::Call;
-
-/// Something under which work is done.
-#[derive(Clone, Debug)]
-struct Scope {
-    /// Where its draft lies.
-    at: usize,
-    span: u64,
-    /// Its span is never sent, so that nothing above it can be found from below.
-    lost: bool,
-    is_agent: bool,
-    agent: Option<String>,
-    user: Option<String>,
-    session: Option<String>,
-    /// A skill in its own metadata.
-    skill: Option<String>,
-    /// The skill that was loaded last under this agent.
-    loaded: Option<String>,
-}
 
 /// A trace while it is told.
 #[derive(Debug)]
@@ -240,7 +225,7 @@ impl<'a> Story<'a> {
         );
         let step = steps && self.stream.chance(0.2);
         if step {
-            self.open(What::Step(crate::catalog::Tokens::default()), false);
+            self.open(What::Step(Tokens::default()), false);
         }
         let begun = self.drafts.len();
         self.converse(history, skill);
@@ -252,7 +237,7 @@ impl<'a> Story<'a> {
 
     /// Puts the sum over the calls since `begun` on the scope that is open.
     fn repeat_sum(&mut self, begun: usize) {
-        let mut sum = crate::catalog::Tokens::default();
+        let mut sum = Tokens::default();
         for draft in self.drafts.iter().skip(begun) {
             if let (What::Call(call), Writer::Service) = (&draft.what, draft.writer) {
                 sum.input += call.tokens.input;
@@ -331,163 +316,8 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Opens a scope under the one that is open; the first names user and session.
-    fn open(&mut self, what: What, root: bool) {
-        let abilities = self.service.dialect.abilities();
-        let app = matches!(what, What::App(_));
-        let mut about = About::default();
-        if root && self.scopes.is_empty() {
-            about.user = Some(self.tenant.user(&mut self.stream));
-            about.session = (app || abilities.sessions)
-                .then(|| format!("session-{:012x}", self.trace & 0xffff_ffff_ffff));
-        }
-        let agent = match &what {
-            What::Agent { name, .. } if abilities.agents => Some(name.clone()),
-            _ => None,
-        };
-        let is_agent = matches!(what, What::Agent { .. });
-        // Steps are never lost: one span a trace is, and rather one that matters.
-        let lost = self.loses && !matches!(what, What::Step(_)) && self.stream.chance(0.5);
-        if lost {
-            self.loses = false;
-        }
-        let span = self.id();
-        let draft = Draft {
-            span,
-            parent: self.scopes.last().map(|scope| scope.span),
-            start: self.now,
-            end: self.now,
-            what,
-            writer: Writer::Service,
-            about: about.clone(),
-            error: None,
-            lost,
-        };
-        self.scopes.push(Scope {
-            at: self.drafts.len(),
-            span,
-            lost,
-            is_agent,
-            agent,
-            user: about.user,
-            session: about.session,
-            skill: None,
-            loaded: None,
-        });
-        self.drafts.push(draft);
-        self.now += MILLI;
-    }
-
-    /// Names a skill in the metadata of the scope that is open.
-    fn tag(&mut self, skill: String) {
-        let Some(scope) = self.scopes.last_mut() else {
-            return;
-        };
-        scope.skill = Some(skill.clone());
-        if let Some(draft) = self.drafts.get_mut(scope.at) {
-            draft.about.skill = Some(skill);
-        }
-    }
-
-    fn close(&mut self) {
-        self.now += MILLI;
-        if let Some(scope) = self.scopes.pop()
-            && let Some(draft) = self.drafts.get_mut(scope.at)
-        {
-            draft.end = self.now;
-        }
-        self.now += MILLI;
-    }
-
-    /// A span without spans below it.
-    fn leaf(&mut self, what: What, error: Option<&'static str>) {
-        let start = self.now;
-        let took = self.stream.lognormal(120.0, 1.6, 600_000);
-        self.now += u64::try_from(took).unwrap_or(1) * MILLI;
-        let draft = Draft {
-            span: self.id(),
-            parent: self.scopes.last().map(|scope| scope.span),
-            start,
-            end: self.now,
-            what,
-            writer: Writer::Service,
-            about: About::default(),
-            error,
-            lost: false,
-        };
-        self.drafts.push(draft);
-        self.now += MILLI;
-    }
-
-    pub(crate) fn id(&mut self) -> u64 {
-        self.stream.bits() | 1
-    }
-
-    pub(crate) fn parent(&self) -> Option<u64> {
-        self.scopes.last().map(|scope| scope.span)
-    }
-
-    /// The scopes that can be found from what is below them, the innermost first.
-    fn reachable(&self) -> impl Iterator<Item = usize> + use<> {
-        let places = self.scopes.iter().enumerate().rev();
-        let found: Vec<usize> = places
-            .take_while(|(_, scope)| !scope.lost)
-            .map(|(at, _)| at)
-            .collect();
-        found.into_iter()
-    }
-
-    fn nearest(&self, of: impl Fn(&Scope) -> Option<String>) -> Option<String> {
-        self.reachable()
-            .find_map(|at| self.scopes.get(at).and_then(&of))
-    }
-
-    /// What is known of the circumstances of a call that is made now: filled into `call`.
-    pub(crate) fn circumstances(&self, call: &mut Call, own_skill: Option<String>) {
-        let above = self.nearest(|scope| scope.skill.clone());
-        let agent = self
-            .reachable()
-            .find(|at| self.scopes.get(*at).is_some_and(|s| s.is_agent));
-        let loaded = agent.and_then(|at| self.scopes.get(at)?.loaded.clone());
-        let of_service = self.service.skill.clone();
-        let ways = [
-            (own_skill, "metadata"),
-            (of_service, "resource"),
-            (above, "ancestor"),
-            (loaded, "last_loaded"),
-        ];
-        let found = ways.into_iter().find(|(skill, _)| skill.is_some());
-        (call.skill, call.attribution) = found.unwrap_or((None, "none"));
-        call.agent = self.nearest(|scope| scope.agent.clone());
-        call.user = call
-            .user
-            .take()
-            .or_else(|| self.nearest(|scope| scope.user.clone()));
-        call.session = call
-            .session
-            .take()
-            .or_else(|| self.nearest(|scope| scope.session.clone()));
-        call.cost_center.clone_from(&self.service.cost_center);
-    }
-
-    /// User and session for a call that has nothing above it.
-    pub(crate) fn about_root(&mut self) -> About {
-        if !self.scopes.is_empty() {
-            return About::default();
-        }
-        About {
-            user: Some(self.tenant.user(&mut self.stream)),
-            session: None,
-            skill: None,
-        }
-    }
-
     /// Tokens of a model's answer, and of a question after `history`.
-    pub(crate) fn tokens(
-        &mut self,
-        history: &mut i64,
-        writes_cache: bool,
-    ) -> crate::catalog::Tokens {
+    pub(crate) fn tokens(&mut self, history: &mut i64, writes_cache: bool) -> Tokens {
         let limit: i64 = if self.stream.chance(0.9) {
             200_000
         } else {
@@ -507,7 +337,7 @@ impl<'a> Story<'a> {
         } else {
             self.stream.beta(0.6, 2.0)
         };
-        let cache_read = crate::random::integer(double(input) * share).min(input);
+        let cache_read = integer(double(input) * share).min(input);
         let rest = input - cache_read;
         let cache_write = if writes_cache && self.stream.chance(0.25) {
             rest
@@ -516,11 +346,11 @@ impl<'a> Story<'a> {
         };
         let output = self.stream.lognormal(220.0, 1.1, 64_000);
         let reasoning = if self.stream.chance(0.3) {
-            crate::random::integer(double(output) * self.stream.beta(3.0, 2.0)).min(output)
+            integer(double(output) * self.stream.beta(3.0, 2.0)).min(output)
         } else {
             0
         };
-        crate::catalog::Tokens {
+        Tokens {
             input,
             cache_read,
             cache_write,

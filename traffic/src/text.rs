@@ -7,7 +7,7 @@ const SENTENCES: [&str; 8] = [
     "Write to jane.doe@example.com or call +49 30 1234567 before noon. ",
     "The query returned 1,204 rows, of which 17 have no customer. ",
     "Let us think step by step about what the user wants to achieve. ",
-    "Der Kunde wünscht eine Rückerstattung innerhalb von vierzehn Tagen. ",
+    "Der Kunde w\u{fc}nscht eine R\u{fc}ckerstattung innerhalb von vierzehn Tagen. ",
     "tool_result: {\"status\": \"ok\", \"items\": [1, 2, 3]} ",
 ];
 

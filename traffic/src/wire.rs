@@ -183,7 +183,8 @@ fn request(parcels: Vec<Parcel>, services: &[Service]) -> Packed {
 
 fn parcel(draft: &Draft, trace: u128, place: usize, service: &Service) -> Parcel {
     let mut words = dialect::words(draft, service);
-    if draft.span % JUNK_EVERY == 0 {
+    // Ids are odd.
+    if (draft.span >> 1).is_multiple_of(JUNK_EVERY) {
         words.junk(draft.span);
     }
     let span = Span {

@@ -1,5 +1,7 @@
 //! From the facts of a trace to its bookings.
 
+use std::sync::Arc;
+
 use super::attribute::Attributed;
 use super::bill::{Bill, Bills};
 use super::booking::{Booking, BookingFlags};
@@ -66,7 +68,7 @@ impl<'s, 'a> Trace<'s, 'a> {
         let context = |which| {
             self.attributed
                 .context(at, which)
-                .map(|(value, _)| value.clone())
+                .map(|(value, _)| Arc::clone(value))
         };
         let model = call.model_response.as_ref().or(call.model_request.as_ref());
         let duration = fact.end.and_then(|end| end.checked_sub(fact.start));
@@ -76,7 +78,7 @@ impl<'s, 'a> Trace<'s, 'a> {
             content_key: fact.content_key,
             duration_nanos: duration.filter(|nanos| *nanos >= 0),
             kind: fact.kind,
-            skill: skilled.skill.map(|skill| skill.name.clone()),
+            skill: skilled.skill.map(|skill| Arc::clone(&skill.name)),
             skill_version: skilled.skill.and_then(|skill| skill.version.clone()),
             attribution: skilled.attribution,
             agent_name: context(Inherited::AgentName),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::fact::{ContentKey, SpanId, Usage};
+use super::fact::Usage;
+use super::ids::{ContentKey, SpanId};
 use super::names::{OpKind, words};
 
 words! {
@@ -27,23 +28,19 @@ words! {
 
 words! {
     /// How a cost came about.
+    #[derive(Default)]
     CostStatus {
         /// By the price list.
         Computed = 1 "computed",
         /// By the sender's word.
         Reported = 2 "reported",
         /// The call says nothing of its usage.
+        #[default]
         NoUsage = 3 "no_usage",
         /// What it says of its usage cannot be.
         InvalidUsage = 4 "invalid_usage",
         /// The list has no price for it.
         Unpriced = 5 "unpriced",
-    }
-}
-
-impl Default for CostStatus {
-    fn default() -> Self {
-        Self::NoUsage
     }
 }
 

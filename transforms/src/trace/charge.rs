@@ -162,24 +162,28 @@ impl Charge {
         let exclusive = input_is_own && EXCLUSIVE_DIALECTS.contains(&dialect);
         let call = &mut self.call;
         let cached = |usage: &Usage| {
-            usage.or_zero(UsageCount::CacheRead) + usage.or_zero(UsageCount::CacheWrite)
+            let read = usage.or_zero(UsageCount::CacheRead);
+            read.saturating_add(usage.or_zero(UsageCount::CacheWrite))
         };
         if let Some(input) = call.usage.get(UsageCount::Input) {
             let added = input_is_own && call.made_inclusive;
-            let plain = if added { input - cached(&own) } else { input };
+            let taken = if added { cached(&own) } else { 0 };
+            let plain = input.saturating_sub(taken);
             let cached = cached(&call.usage);
             if cached > 0 && (exclusive || cached > plain) {
-                call.usage.set(UsageCount::Input, Some(plain + cached));
+                call.usage
+                    .set(UsageCount::Input, Some(plain.saturating_add(cached)));
                 call.made_inclusive = true;
             }
         }
         if let Some(output) = call.usage.get(UsageCount::Output) {
             let added = output_is_own && call.reasoning_added;
             let before = own.or_zero(UsageCount::Reasoning);
-            let plain = if added { output - before } else { output };
+            let plain = output.saturating_sub(if added { before } else { 0 });
             let reasoning = call.usage.or_zero(UsageCount::Reasoning);
             if reasoning > plain {
-                call.usage.set(UsageCount::Output, Some(plain + reasoning));
+                call.usage
+                    .set(UsageCount::Output, Some(plain.saturating_add(reasoning)));
                 call.reasoning_added = true;
             }
         }

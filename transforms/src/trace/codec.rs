@@ -6,32 +6,16 @@
 use std::sync::Arc;
 
 use super::booking::CostStatus;
+use super::bytes::{DecodeError, Reader, Writer};
 use super::fact::{
-    ContentKey, Context, Fact, Inherited, ModelCall, Shared, Skill, SkillSource, SpanId, ToolRole,
-    Usage, UsageCount,
+    Context, Fact, Inherited, ModelCall, Skill, SkillSource, ToolRole, Usage, UsageCount,
 };
+use super::ids::{ContentKey, SpanId};
 use super::names::OpKind;
+use super::shared::Shared;
 
 /// The layout that is written.
 const VERSION: u8 = 1;
-
-/// Why bytes are no fact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// They end early.
-    #[error("a fact breaks off")]
-    Short,
-    /// They go on behind the fact.
-    #[error("a fact is followed by something else")]
-    Long,
-    /// A newer version of weir wrote them.
-    #[error("a fact has the unknown version {0}")]
-    Version(u8),
-    /// A number or a text is not what it must be.
-    #[error("a fact is damaged")]
-    Damaged,
-}
 
 /// Which optional parts follow, one bit each.
 mod has {
@@ -45,135 +29,6 @@ mod has {
     pub(super) const SKILL: u16 = 1 << 7;
     pub(super) const CALL: u16 = 1 << 8;
     pub(super) const ALL: u16 = (1 << 9) - 1;
-}
-
-struct Writer<'a>(&'a mut Vec<u8>);
-
-impl Writer<'_> {
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-
-    /// Seven bits a byte, the last with its top bit clear.
-    fn unsigned(&mut self, mut number: u128) {
-        loop {
-            let low = u8::try_from(number & 0x7f).unwrap_or_default();
-            number >>= 7;
-            if number == 0 {
-                return self.0.push(low);
-            }
-            self.0.push(low | 0x80);
-        }
-    }
-
-    /// Small numbers of either sign are short.
-    fn signed(&mut self, number: i128) {
-        self.unsigned((number.cast_unsigned() << 1) ^ (number >> 127).cast_unsigned());
-    }
-
-    fn text(&mut self, text: &str) {
-        self.unsigned(text.len() as u128);
-        self.bytes(text.as_bytes());
-    }
-
-    /// One bit for each text that is there, then those.
-    fn texts<'t>(&mut self, texts: impl Iterator<Item = Option<&'t Arc<str>>> + Clone) {
-        let bits = texts.clone().enumerate();
-        let mask = bits.fold(0, |mask, (at, text)| {
-            mask | u128::from(text.is_some()) << at
-        });
-        self.unsigned(mask);
-        texts.flatten().for_each(|text| self.text(text));
-    }
-
-    /// As [`Writer::texts`], of numbers.
-    fn numbers(&mut self, numbers: impl Iterator<Item = Option<i128>> + Clone) {
-        let bits = numbers.clone().enumerate();
-        let mask = bits.fold(0, |mask, (at, n)| mask | u128::from(n.is_some()) << at);
-        self.unsigned(mask);
-        numbers.flatten().for_each(|number| self.signed(number));
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (head, rest) = self.0.split_first_chunk().ok_or(DecodeError::Short)?;
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    fn byte(&mut self) -> Result<u8, DecodeError> {
-        self.take::<1>().map(|[byte]| byte)
-    }
-
-    fn unsigned(&mut self) -> Result<u128, DecodeError> {
-        let mut number: u128 = 0;
-        for shift in (0..).step_by(7) {
-            let byte = self.byte()?;
-            let part = u128::from(byte & 0x7f);
-            // 18 bytes hold 126 bits, so that the last one has two left.
-            if shift > 126 || (shift == 126 && part > 3) {
-                return Err(DecodeError::Damaged);
-            }
-            number |= part << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(DecodeError::Damaged)
-    }
-
-    fn signed(&mut self) -> Result<i128, DecodeError> {
-        let number = self.unsigned()?;
-        Ok((number >> 1).cast_signed() ^ -((number & 1).cast_signed()))
-    }
-
-    fn long(&mut self) -> Result<i64, DecodeError> {
-        i64::try_from(self.signed()?).map_err(|_| DecodeError::Damaged)
-    }
-
-    fn text(&mut self) -> Result<&'a str, DecodeError> {
-        let length = usize::try_from(self.unsigned()?).map_err(|_| DecodeError::Short)?;
-        let (text, rest) = self.0.split_at_checked(length).ok_or(DecodeError::Short)?;
-        self.0 = rest;
-        std::str::from_utf8(text).map_err(|_| DecodeError::Damaged)
-    }
-
-    /// `N` texts, each there or not.
-    fn texts<const N: usize>(&mut self) -> Result<[Option<&'a str>; N], DecodeError> {
-        let mask = self.unsigned()?;
-        if mask >> N != 0 {
-            return Err(DecodeError::Damaged);
-        }
-        let mut texts = [None; N];
-        for (at, slot) in texts.iter_mut().enumerate() {
-            if mask >> at & 1 == 1 {
-                *slot = Some(self.text()?);
-            }
-        }
-        Ok(texts)
-    }
-
-    /// `N` numbers, each there or not.
-    fn numbers<const N: usize>(&mut self) -> Result<[Option<i128>; N], DecodeError> {
-        let mask = self.unsigned()?;
-        if mask >> N != 0 {
-            return Err(DecodeError::Damaged);
-        }
-        let mut numbers = [None; N];
-        for (at, slot) in numbers.iter_mut().enumerate() {
-            if mask >> at & 1 == 1 {
-                *slot = Some(self.signed()?);
-            }
-        }
-        Ok(numbers)
-    }
-
-    fn code<T>(&mut self, from: impl Fn(u8) -> Option<T>) -> Result<T, DecodeError> {
-        from(self.byte()?).ok_or(DecodeError::Damaged)
-    }
 }
 
 impl ModelCall {

@@ -1,53 +1,10 @@
 //! A fact: all that must be known of one span to say what its trace costs.
 
-use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
 use super::booking::CostStatus;
+use super::ids::{ContentKey, SpanId};
 use super::names::{OpKind, words};
-
-/// Makes an id that columns hold as lower-case hex digits; its order is that of its text.
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident($number:ty) digits $digits:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub $number);
-
-        impl $name {
-            /// Reads it from its hex digits; `None` where it is none.
-            pub fn parse(text: &str) -> Option<Self> {
-                let plain = text.len() == $digits && text.bytes().all(|b| b.is_ascii_hexdigit());
-                plain.then(|| <$number>::from_str_radix(text, 16).ok()).flatten().map(Self)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:0width$x}", self.0, width = $digits)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-    };
-}
-
-id!(
-    /// A trace's id.
-    TraceId(u128) digits 32
-);
-id!(
-    /// A span's id, unique within its trace.
-    SpanId(u64) digits 16
-);
-id!(
-    /// What was sent of a span, hashed: equal for a resend, different for a conflict.
-    ContentKey(u128) digits 32
-);
 
 words! {
     /// Who reports a call of a tool.
@@ -277,7 +234,7 @@ pub struct ModelCall {
 /// All that must be known of one span to say what its trace costs.
 ///
 /// Large traces have 100,000 of them, so that most spans, which are no calls and have no context of
-/// their own, take little: equal texts and contexts are [`Shared`].
+/// their own, take little: equal texts and contexts are [`Shared`](super::Shared).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fact {
     /// The span.
@@ -338,66 +295,9 @@ impl Fact {
     }
 }
 
-/// How many texts or contexts are shared; then sharing starts anew.
-const SHARED_MAX: usize = 65_536;
-
-/// Equal texts and contexts, kept once.
-#[derive(Debug, Default)]
-pub struct Shared {
-    texts: HashSet<Arc<str>>,
-    contexts: HashSet<Arc<Context>>,
-}
-
-impl Shared {
-    /// `text`, as it is kept already if it is.
-    pub fn text(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.texts.get(text) {
-            return Arc::clone(known);
-        }
-        if self.texts.len() >= SHARED_MAX {
-            self.texts.clear();
-        }
-        let text: Arc<str> = text.into();
-        self.texts.insert(Arc::clone(&text));
-        text
-    }
-
-    /// `context`, as it is kept already if it is; `None` where it says nothing.
-    pub fn context(&mut self, context: Context) -> Option<Arc<Context>> {
-        if context.is_empty() {
-            return None;
-        }
-        if let Some(known) = self.contexts.get(&context) {
-            return Some(Arc::clone(known));
-        }
-        if self.contexts.len() >= SHARED_MAX {
-            self.contexts.clear();
-        }
-        let context = Arc::new(context);
-        self.contexts.insert(Arc::clone(&context));
-        Some(context)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_are_hex_digits_of_their_length_and_order_as_their_texts() {
-        let id = SpanId::parse("00f1e2d3c4b5a697").expect("an id");
-        assert_eq!(id.to_string(), "00f1e2d3c4b5a697");
-        assert!(id < SpanId::parse("10f1e2d3c4b5a697").expect("an id"));
-        for wrong in [
-            "",
-            "0f1e2d3c4b5a697",
-            "+0f1e2d3c4b5a697",
-            "00f1e2d3c4b5a69g",
-        ] {
-            assert_eq!(SpanId::parse(wrong), None, "{wrong:?}");
-        }
-        assert!(TraceId::parse(&"f".repeat(32)).is_some());
-    }
 
     #[test]
     fn a_count_of_zero_is_known() {
@@ -408,18 +308,6 @@ mod tests {
         assert!(usage.is_used());
         usage.set(UsageCount::Output, None);
         assert_eq!(usage, Usage::default());
-    }
-
-    #[test]
-    fn equal_texts_and_contexts_are_kept_once() {
-        let mut shared = Shared::default();
-        let (a, b) = (shared.text("agent"), shared.text("agent"));
-        assert!(Arc::ptr_eq(&a, &b));
-        let mut context = Context::default();
-        assert_eq!(shared.context(context.clone()), None);
-        context.set(Inherited::UserId, Some(a));
-        let (a, b) = (shared.context(context.clone()), shared.context(context));
-        assert!(Arc::ptr_eq(&a.expect("one"), &b.expect("one")));
     }
 
     #[test]

@@ -10,10 +10,11 @@ use arrow_schema::ArrowError;
 
 use super::booking::CostStatus;
 use super::fact::{
-    ContentKey, Context, Fact, Inherited, ModelCall, Shared, Skill, SkillSource, SpanId, ToolRole,
-    TraceId, Usage, UsageCount,
+    Context, Fact, Inherited, ModelCall, Skill, SkillSource, ToolRole, Usage, UsageCount,
 };
+use super::ids::{ContentKey, SpanId, TraceId};
 use super::names::OpKind;
+use super::shared::Shared;
 
 /// The error type of spans that failed without saying how, by OpenTelemetry's conventions.
 const SOME_ERROR: &str = "_OTHER";

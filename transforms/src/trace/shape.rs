@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::fact::{Fact, SpanId};
+use super::fact::Fact;
+use super::ids::SpanId;
 
 /// A place in [`Shape::spans`].
 pub(super) type At = usize;

@@ -1,6 +1,7 @@
 //! Facts for tests.
 
-use super::fact::{ContentKey, Fact, SpanId};
+use super::fact::Fact;
+use super::ids::{ContentKey, SpanId};
 use super::names::OpKind;
 
 /// The span id of a number.

@@ -6,6 +6,7 @@
 mod attribution;
 mod billing;
 mod codec;
+mod oracle;
 mod properties;
 mod shapes;
 mod timing;

@@ -91,7 +91,10 @@ fn a_span_without_a_start_is_priced_as_of_when_it_was_received() {
     (fact.start, fact.received_us) = (0, 1_795_219_200_000_000);
     let fact = fact.used(&[(UsageCount::Input, 100)]);
     let dated = span(1, OpKind::Llm).used(&[(UsageCount::Input, 100)]);
-    assert_eq!(only(&[fact.clone()]).computed, only(&[dated]).computed);
+    assert_eq!(
+        only(std::slice::from_ref(&fact)).computed,
+        only(&[dated]).computed
+    );
     let mut again = fact;
     again.reprice(&*PRICES);
     assert!(again.call.unwrap().computed.is_some());

@@ -9,8 +9,9 @@ use super::world::{PRICES, Spoken as _, span};
 /// What 100,000 spans may take without optimisation on a busy machine.
 const AT_MOST: Duration = Duration::from_secs(30);
 
-/// Four times the spans may take so many times as long; in proportion it is 4, by squares 16.
-const GROWTH_MAX: f64 = 9.0;
+/// Eight times the spans may take so many times as long: in proportion it is 8 and by squares 64, and
+/// a busy machine and cold caches take their share.
+const GROWTH_MAX: f64 = 32.0;
 
 fn call(number: u64, under: u64) -> Fact {
     let counts = [(UsageCount::Input, 100), (UsageCount::Output, 10)];
@@ -81,7 +82,7 @@ fn a_hundred_thousand_spans_of_any_shape_take_time_in_proportion() {
             let booked = usize::try_from(booked(spans)).expect("a small number");
             took(&shape(spans), booked)
         };
-        let (small, large) = (of(25_000), of(100_000));
+        let (small, large) = (of(12_500), of(100_000));
         assert!(large < AT_MOST, "{name}: {large:?}");
         let growth = large.as_secs_f64() / small.as_secs_f64().max(0.01);
         assert!(growth < GROWTH_MAX, "{name}: {small:?} became {large:?}");

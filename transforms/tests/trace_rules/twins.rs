@@ -80,6 +80,23 @@ fn what_the_rules_had_added_before_is_not_added_twice() {
 }
 
 #[test]
+fn a_small_cache_is_added_where_the_dialect_counts_it_apart_and_nowhere_else() {
+    for (dialect, input) in [
+        ("langfuse", 1050),
+        ("claude_code", 1050),
+        ("otel_genai", 1000),
+    ] {
+        let mut outer = span(1, OpKind::Llm).used(&[(Count::Input, 1000)]);
+        outer.dialect = Some(dialect.into());
+        let twin = span(2, OpKind::Llm)
+            .under(1)
+            .used(&[(Count::CacheRead, 50)]);
+        let booking = only(&[outer, twin]);
+        assert_eq!(booking.usage.get(Count::Input), Some(input), "{dialect}");
+    }
+}
+
+#[test]
 fn an_input_from_the_twin_counts_as_the_twin_counts() {
     let mut outer = span(1, OpKind::Llm).used(&[(Count::CacheRead, 100)]);
     outer.dialect = Some("claude_code".into());
@@ -206,7 +223,7 @@ fn a_completed_call_is_priced_under_the_list_that_it_was_priced_under_before() {
     assert_eq!((booking.cost, booking.reported), (Some(330), Some(1)));
     assert_eq!(booking.status, CostStatus::Computed);
     // Alone it keeps the price that it has, without being asked for.
-    let alone = &book(&[outer.clone()], &lists)[0];
+    let alone = &book(std::slice::from_ref(&outer), &lists)[0];
     assert_eq!(alone.computed, Some(300));
     // Where it was priced under none, the twin's counts; repricing puts it under another.
     let mut anew = outer;
