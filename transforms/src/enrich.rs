@@ -423,7 +423,7 @@ impl Enricher {
 }
 
 /// Whether two amounts differ by more than two parts in a hundred of the reported one.
-fn disagree(reported: i128, computed: i128) -> bool {
+pub(crate) fn disagree(reported: i128, computed: i128) -> bool {
     let least = 10_i128.pow(money::SCALE.unsigned_abs() - 9);
     (reported - computed).abs() * 100 > DISAGREE_PERCENT * reported.max(least)
 }

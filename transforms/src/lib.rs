@@ -11,8 +11,8 @@
 //!
 //! Which attribute feeds which column is data, `mapping.json`; what cannot be said as "the first
 //! that is present" is a named rule in [`derive`](self). Rules that need the other spans of a trace
-//! (twins, inheritance, the last skill loaded) are not applied here: a trace is never whole when
-//! its spans arrive.
+//! (twins, inheritance, the last skill loaded) are in [`trace`]: a trace is never whole when its spans
+//! arrive, so they are applied to what is there, again whenever more has come.
 //!
 //! # Invariants
 //!
@@ -35,8 +35,9 @@ mod price;
 mod row;
 mod scalar;
 mod source;
+pub mod trace;
 mod usage;
 
 pub use enrich::Enricher;
 pub use mapping::MappingError;
-pub use price::{Call, ListError, PriceList, Priced, Tokens};
+pub use price::{Call, ListError, Prefer, PriceList, Priced, Pricer, Prices, Tokens};

@@ -230,6 +230,11 @@ impl PriceList {
         })
     }
 
+    /// Its name, as it stands in `price_ref` before the colon.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Prices `call`.
     pub fn price(&self, call: &Call<'_>) -> Priced {
         let models = call.models.into_iter().flatten();

@@ -6,7 +6,9 @@
 //! entry the two are compared, and where they differ the crate's amount is used.
 
 mod list;
+mod pricer;
 mod rates;
 
 pub use list::{Call, ListError, PriceList, Priced};
+pub use pricer::{Prefer, Pricer, Prices};
 pub use rates::Tokens;
