@@ -132,6 +132,9 @@ mod tests {
         assert_eq!(sum.facts, b"ab");
         sum.join(&entry(WHOLE | ADDITIONS_ONLY, b"c"));
         sum.join(&entry(0, b"d"));
-        assert_eq!((sum.flags, sum.facts.as_slice()), (WHOLE | ADDITIONS_ONLY, &b"cd"[..]));
+        assert_eq!(
+            (sum.flags, sum.facts.as_slice()),
+            (WHOLE | ADDITIONS_ONLY, &b"cd"[..])
+        );
     }
 }

@@ -67,8 +67,13 @@ mod tests {
         let mut filter = vec![0; bytes_for(20_000, bits)];
         let hash = |n: u64| xxh3_64(&n.to_le_bytes());
         (0..keys).for_each(|n| insert(&mut filter, hash(n)));
-        assert!((0..keys).all(|n| may_hold(&filter, hash(n))), "never a wrong no");
-        (keys..keys * 6).filter(|n| may_hold(&filter, hash(*n))).count()
+        assert!(
+            (0..keys).all(|n| may_hold(&filter, hash(n))),
+            "never a wrong no"
+        );
+        (keys..keys * 6)
+            .filter(|n| may_hold(&filter, hash(*n)))
+            .count()
     }
 
     #[test]

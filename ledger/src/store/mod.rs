@@ -44,6 +44,8 @@ const LAYOUT: u32 = 1;
 const SEAL_BYTES: usize = 16 << 20;
 /// But after this long they do, so that segments can be dropped by their age.
 const SEAL_AFTER_US: i64 = 3_600_000_000;
+/// In parts of the time that facts are kept, so that the oldest are not kept for much longer.
+const SEAL_PARTS: i64 = 8;
 /// What an entry in memory takes beside its bytes, about.
 const ENTRY_BYTES: usize = 192;
 
@@ -82,16 +84,6 @@ struct Manifest {
     next_id: u64,
     segments: Vec<u64>,
     seen: Vec<u64>,
-}
-
-/// What is known of a trace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// What the store has of it.
-    pub entry: Entry,
-    /// When rows of it may have been accepted that the store dropped, as microseconds from and to;
-    /// empty where the entry is all there is.
-    pub dropped: Vec<(i64, i64)>,
 }
 
 /// What the store takes.
@@ -198,7 +190,10 @@ impl Store {
             return Err(Error::new(ErrorKind::InvalidData, text));
         }
         let folder = &config.folder;
-        let segments = manifest.segments.iter().map(|id| Segment::open(folder, *id, true));
+        let segments = manifest
+            .segments
+            .iter()
+            .map(|id| Segment::open(folder, *id, true));
         let segments = segments.collect::<Result<Vec<_>>>()?;
         let seen = Seen::open(folder, &manifest.seen)?;
         let parts = (segments, seen);
@@ -215,7 +210,12 @@ impl Store {
     pub fn clear(&mut self) -> Result<()> {
         let seen = Seen::open(&self.config.folder, &[])?;
         let config = self.config.clone();
-        *self = Self::with(config, Position::default(), self.next_id, (Vec::new(), seen));
+        *self = Self::with(
+            config,
+            Position::default(),
+            self.next_id,
+            (Vec::new(), seen),
+        );
         self.write_manifest()?;
         self.remove_strangers()
     }
@@ -224,9 +224,13 @@ impl Store {
     fn remove_strangers(&self) -> Result<()> {
         let segments = self.segments.iter().chain(&self.shadow).map(|s| s.id);
         let seen = self.seen.ids();
-        let mut known: Vec<PathBuf> =
-            segments.map(|id| segment::path(&self.config.folder, id)).collect();
-        known.extend(seen.iter().map(|id| self.config.folder.join(format!("{id:012}.seen"))));
+        let mut known: Vec<PathBuf> = segments
+            .map(|id| segment::path(&self.config.folder, id))
+            .collect();
+        known.extend(
+            seen.iter()
+                .map(|id| self.config.folder.join(format!("{id:012}.seen"))),
+        );
         known.push(self.config.folder.join(MANIFEST));
         for file in std::fs::read_dir(&self.config.folder)? {
             let path = file?.path();
@@ -242,30 +246,37 @@ impl Store {
         &self.position
     }
 
-    /// What is known of these traces, in their order.
+    /// What the store has of a trace; empty where it has nothing.
     ///
     /// # Errors
     ///
     /// Where a file cannot be read or is damaged; the store is to be cleared then.
-    pub fn get<'a>(&self, keys: impl Iterator<Item = &'a TraceKey>) -> Result<Vec<Found>> {
-        keys.map(|key| self.get_one(key)).collect()
-    }
-
-    fn get_one(&self, key: &TraceKey) -> Result<Found> {
+    pub fn get_one(&self, key: &TraceKey) -> Result<Entry> {
         let hash = key.hash();
-        let mut found = Found::default();
+        let mut found = Entry::default();
         for segment in &self.segments {
             if let Some(entry) = segment.get(key, hash)? {
-                found.entry.join(&entry);
+                found.join(&entry);
             }
         }
         if let Some(entry) = self.memory.get(key) {
-            found.entry.join(entry);
-        }
-        if found.entry.flags & WHOLE == 0 {
-            found.dropped = self.seen.periods(hash)?;
+            found.join(entry);
         }
         Ok(found)
+    }
+
+    /// When rows of the trace may have been accepted that the store has dropped, as microseconds
+    /// from and to; empty where the store has all that ever came.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::get_one`].
+    pub fn dropped(&self, key: &TraceKey) -> Result<Vec<(i64, i64)>> {
+        let periods = self.seen.periods(key.hash())?;
+        if periods.is_empty() || self.get_one(key)?.flags & WHOLE != 0 {
+            return Ok(Vec::new());
+        }
+        Ok(periods)
     }
 
     /// Takes what has changed, and the position at which it holds; in memory only.
@@ -283,8 +294,16 @@ impl Store {
         if let Some((from, to)) = change.received {
             let of = &mut self.summary;
             let first = self.began_us.is_none();
-            of.received_min_us = if first { from } else { of.received_min_us.min(from) };
-            of.received_max_us = if first { to } else { of.received_max_us.max(to) };
+            of.received_min_us = if first {
+                from
+            } else {
+                of.received_min_us.min(from)
+            };
+            of.received_max_us = if first {
+                to
+            } else {
+                of.received_max_us.max(to)
+            };
             self.began_us.get_or_insert(now_us);
         }
         self.position = position;
@@ -330,7 +349,9 @@ impl Store {
             let began = self.began_us.unwrap_or(now_us);
             let age = now_us.saturating_sub(began);
             let limit = SEAL_BYTES.min(self.config.memory_bytes / 4);
-            if self.memory_bytes >= limit || age >= SEAL_AFTER_US {
+            if self.memory_bytes >= limit
+                || age >= SEAL_AFTER_US.min(micros(self.config.kept) / SEAL_PARTS)
+            {
                 self.segments.push(written);
                 self.memory = HashMap::new();
                 self.memory_bytes = 0;
@@ -359,16 +380,21 @@ impl Store {
         let mut gone = Vec::new();
         loop {
             let disk: u64 = self.segments.iter().map(|s| s.bytes).sum();
-            let old = self.segments.first().is_some_and(|s| {
-                s.summary.written_us < before || disk > self.config.disk_bytes
-            });
+            let old = self
+                .segments
+                .first()
+                .is_some_and(|s| s.summary.written_us < before || disk > self.config.disk_bytes);
             if !old {
                 break;
             }
             let segment = self.segments.remove(0);
-            let period = (segment.summary.received_min_us, segment.summary.received_max_us);
+            let period = (
+                segment.summary.received_min_us,
+                segment.summary.received_max_us,
+            );
             let next = &mut self.next_id;
-            self.seen.insert(&segment.hashes()?, period, || take(next))?;
+            self.seen
+                .insert(&segment.hashes()?, period, || take(next))?;
             gone.push(segment);
         }
         let known = now_us.saturating_sub(micros(self.config.known));

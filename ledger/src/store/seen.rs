@@ -50,7 +50,10 @@ fn path(folder: &Path, id: u64) -> PathBuf {
 }
 
 fn damaged() -> Error {
-    Error::new(ErrorKind::InvalidData, "a filter of dropped traces is damaged")
+    Error::new(
+        ErrorKind::InvalidData,
+        "a filter of dropped traces is damaged",
+    )
 }
 
 impl Dropped {
@@ -146,7 +149,11 @@ impl Seen {
         mut next_id: impl FnMut() -> u64,
     ) -> Result<()> {
         for hash in hashes {
-            if self.all.last().is_none_or(|d| d.is_full() || d.filter.is_none()) {
+            if self
+                .all
+                .last()
+                .is_none_or(|d| d.is_full() || d.filter.is_none())
+            {
                 let before = self.all.last().map_or(BYTES_MIN / 2, |d| d.bytes);
                 if let Some(full) = self.all.last_mut() {
                     full.save(&self.folder)?;
@@ -187,7 +194,8 @@ impl Seen {
             .partition(|d| d.period.1 < before_us);
         self.all = kept;
         let old: Vec<Dropped> = old;
-        self.gone.extend(old.iter().map(|d| path(&self.folder, d.id)));
+        self.gone
+            .extend(old.iter().map(|d| path(&self.folder, d.id)));
     }
 
     /// Takes files away that the manifest names no more.
@@ -200,7 +208,11 @@ impl Seen {
 
     /// The memory that the filters take.
     pub(crate) fn memory(&self) -> usize {
-        self.all.iter().filter_map(|d| d.filter.as_ref()).map(Vec::len).sum()
+        self.all
+            .iter()
+            .filter_map(|d| d.filter.as_ref())
+            .map(Vec::len)
+            .sum()
     }
 
     /// Leaves the oldest filter on disk that is in memory; not the one that is being filled.
@@ -231,8 +243,10 @@ mod tests {
             ids += 1;
             ids
         };
-        let (early, late): (Vec<u64>, Vec<u64>) =
-            ((0..30_000).map(hash).collect(), (30_000..40_000).map(hash).collect());
+        let (early, late): (Vec<u64>, Vec<u64>) = (
+            (0..30_000).map(hash).collect(),
+            (30_000..40_000).map(hash).collect(),
+        );
         seen.insert(&early, (10, 20), &mut next).unwrap();
         seen.insert(&late, (21, 30), &mut next).unwrap();
         let ids = seen.ids();

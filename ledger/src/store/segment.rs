@@ -102,7 +102,9 @@ impl Index {
         let mut out = Vec::new();
         let mut from = 0;
         for bucket in 0..=(1_usize << bits) {
-            let end = self.hashes.partition_point(|h| bucket_of(*h, bits) < bucket);
+            let end = self
+                .hashes
+                .partition_point(|h| bucket_of(*h, bits) < bucket);
             if bucket > 0 {
                 let rows = self.rows.get(from * ROW..end * ROW).unwrap_or_default();
                 out.extend_from_slice(&u32::try_from(from).unwrap_or(u32::MAX).to_le_bytes());
@@ -117,7 +119,9 @@ impl Index {
 
     fn filter(&self) -> Vec<u8> {
         let mut filter = vec![0; filter::bytes_for(self.hashes.len(), FILTER_BITS)];
-        self.hashes.iter().for_each(|h| filter::insert(&mut filter, *h));
+        self.hashes
+            .iter()
+            .for_each(|h| filter::insert(&mut filter, *h));
         filter
     }
 }
@@ -233,7 +237,10 @@ impl Segment {
         if !self.may_hold(hash)? {
             return Ok(None);
         }
-        for row in self.bucket(bucket_of(hash, bucket_bits(self.summary.traces)))?.chunks_exact(ROW) {
+        for row in self
+            .bucket(bucket_of(hash, bucket_bits(self.summary.traces)))?
+            .chunks_exact(ROW)
+        {
             if number(row, 0) != Some(hash) {
                 continue;
             }
@@ -280,7 +287,9 @@ impl Segment {
         let length = usize::try_from(length).map_err(|_| damaged("an entry"))?;
         let mut bytes = vec![0; length + 4];
         self.file.read_exact_at(&mut bytes, at)?;
-        let (crc, bytes) = bytes.split_first_chunk::<4>().ok_or_else(|| damaged("an entry"))?;
+        let (crc, bytes) = bytes
+            .split_first_chunk::<4>()
+            .ok_or_else(|| damaged("an entry"))?;
         if crc32c::crc32c(bytes) != u32::from_le_bytes(*crc) {
             return Err(damaged("an entry"));
         }

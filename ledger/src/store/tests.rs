@@ -24,24 +24,36 @@ fn key(n: u128) -> TraceKey {
 }
 
 fn entry(flags: u8, text: &str) -> Entry {
-    let mut entry = Entry { flags, ..Entry::default() };
-    Entry::push(&mut entry.facts, |out| out.extend_from_slice(text.as_bytes()));
+    let mut entry = Entry {
+        flags,
+        ..Entry::default()
+    };
+    Entry::push(&mut entry.facts, |out| {
+        out.extend_from_slice(text.as_bytes())
+    });
     entry
 }
 
 fn put(store: &mut Store, traces: std::ops::Range<u128>, text: &str, at: i64) {
     let entries = traces.map(|n| (key(n), entry(0, text))).collect();
-    let change = Change { entries, facts: 1, received: Some((at, at)) };
+    let change = Change {
+        entries,
+        facts: 1,
+        received: Some((at, at)),
+    };
     let mut position = store.position().clone();
     position.round += 1;
     store.apply(change, position, at);
 }
 
 fn facts(store: &Store, n: u128) -> (String, usize) {
-    let found = store.get(std::iter::once(&key(n))).unwrap().remove(0);
-    let pieces = Entry::pieces(&found.entry.facts);
+    let found = store.get_one(&key(n)).unwrap();
+    let pieces = Entry::pieces(&found.facts);
     let texts = pieces.map(|p| String::from_utf8(p.unwrap().to_vec()).unwrap());
-    (texts.collect::<Vec<_>>().join(" "), found.dropped.len())
+    (
+        texts.collect::<Vec<_>>().join(" "),
+        store.dropped(&key(n)).unwrap().len(),
+    )
 }
 
 fn reopened(folder: &Path) -> Store {
@@ -67,14 +79,19 @@ fn what_was_written_is_there_after_a_restart_and_what_was_not_is_behind_the_posi
     put(&mut store, 0..2, "again", MINUTE);
     store.write(2 * MINUTE).unwrap();
     let store = reopened(dir.path());
-    assert_eq!((store.position().round, facts(&store, 0)), (2, ("one again".into(), 0)));
+    assert_eq!(
+        (store.position().round, facts(&store, 0)),
+        (2, ("one again".into(), 0))
+    );
     assert_eq!(store.size().facts, 2);
 }
 
 #[test]
 fn few_traces_are_written_again_and_again_into_one_segment() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = reopened(dir.path());
+    let mut long = config(dir.path());
+    long.kept = Duration::from_secs(86_400);
+    let (mut store, _) = Store::open(long).unwrap();
     for n in 1..20 {
         put(&mut store, n..n + 1, "x", MINUTE);
         store.keep(i64::try_from(n).unwrap() * MINUTE).unwrap();
@@ -96,7 +113,11 @@ fn dropped_traces_are_known_as_such_and_a_whole_entry_stands_for_them() {
     put(&mut store, 0..2, "late", 20 * MINUTE);
     store.write(20 * MINUTE).unwrap();
     let mut store = reopened(dir.path());
-    assert_eq!(facts(&store, 1), ("late".into(), 1), "its early part was dropped");
+    assert_eq!(
+        facts(&store, 1),
+        ("late".into(), 1),
+        "its early part was dropped"
+    );
     assert_eq!(facts(&store, 1_999), (String::new(), 1));
     assert_eq!(facts(&store, 2_000), (String::new(), 0), "never seen");
     let whole = Change {
@@ -126,9 +147,8 @@ fn any_damage_makes_the_store_anew() {
         bytes[at] ^= 0x10;
         std::fs::write(&path, bytes).unwrap();
         let (store, fault) = Store::open(config(dir.path())).unwrap();
-        let noticed = fault.is_some()
-            || (0..500).any(|n| store.get(std::iter::once(&key(n))).is_err())
-            || part == 0;
+        let noticed =
+            fault.is_some() || (0..500).any(|n| store.get_one(&key(n)).is_err()) || part == 0;
         assert!(noticed, "part {part}");
     }
     std::fs::write(dir.path().join(MANIFEST), "{").unwrap();
