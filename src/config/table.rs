@@ -20,19 +20,23 @@ macro_rules! setting {
     };
 }
 
+mod ledger;
 mod transport;
 
 /// Every setting, in the order of the reference page.
 pub(crate) static SETTINGS: &[Setting] = &ALL;
+
+/// How many there are.
+const COUNT: usize = NODE.len() + transport::SETTINGS.len() + STATE.len() + ledger::SETTINGS.len();
 
 /// The sections, one after the other.
 #[allow(
     clippy::indexing_slicing,
     reason = "evaluated by the compiler, which refuses an index beyond the end"
 )]
-const ALL: [Setting; NODE.len() + transport::SETTINGS.len() + STATE.len()] = {
-    let sections = [NODE, transport::SETTINGS, STATE];
-    let mut all = [DATA_DIR; NODE.len() + transport::SETTINGS.len() + STATE.len()];
+const ALL: [Setting; COUNT] = {
+    let sections = [NODE, transport::SETTINGS, STATE, ledger::SETTINGS];
+    let mut all = [DATA_DIR; COUNT];
     let (mut to, mut section) = (0, 0);
     while section < sections.len() {
         let mut from = 0;

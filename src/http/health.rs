@@ -19,6 +19,9 @@ use crate::http::ocsf::success;
 /// How far behind the lake may be before it is told: many flushes, and far below what the log holds.
 const LAG_MAX: Duration = Duration::from_mins(5);
 
+/// How far behind the lake the ledger may be before it is told: many rounds.
+const LEDGER_LAG_MAX: Duration = Duration::from_mins(1);
+
 /// Something that is amiss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
@@ -30,6 +33,8 @@ enum Reason {
     DiskFull,
     /// Sinks do not keep up.
     LakeLagging,
+    /// The ledger does not keep up.
+    LedgerLagging,
 }
 
 impl Reason {
@@ -39,6 +44,7 @@ impl Reason {
             Self::Draining => "draining",
             Self::DiskFull => "disk_full",
             Self::LakeLagging => "lake_lagging",
+            Self::LedgerLagging => "ledger_lagging",
         }
     }
 
@@ -46,7 +52,7 @@ impl Reason {
     fn blocks(self) -> bool {
         match self {
             Self::Broken | Self::Draining | Self::DiskFull => true,
-            Self::LakeLagging => false,
+            Self::LakeLagging | Self::LedgerLagging => false,
         }
     }
 
@@ -63,6 +69,10 @@ impl Reason {
                 "rows wait for the lake for more than 5 minutes; they are safe in the log. \
                  `weir_sink_failures_total` and the server's log say why"
             }
+            Self::LedgerLagging => {
+                "spans in the lake wait for the ledger for more than a minute, so cost is behind; \
+                 `weir_ledger_failures_total` and the server's log say why"
+            }
         }
     }
 }
@@ -71,11 +81,14 @@ impl Reason {
 fn reasons(node: &Node) -> Vec<Reason> {
     let log = node.log.status();
     let lagging = node.lags().iter().any(|(_, lag)| *lag > LAG_MAX);
+    let booking = node.booking.as_ref().map(|b| b.shown().lag);
+    let ledger = booking.is_some_and(|lag| lag > LEDGER_LAG_MAX);
     let all = [
         (log.broken, Reason::Broken),
         (node.is_stopping(), Reason::Draining),
         (log.full, Reason::DiskFull),
         (lagging, Reason::LakeLagging),
+        (ledger, Reason::LedgerLagging),
     ];
     let found = all.into_iter().filter(|(is, _)| *is);
     found.map(|(_, reason)| reason).collect()
