@@ -43,6 +43,6 @@ pub use follow::{Derivation, Follower};
 pub use ledger::{Ledger, LedgerConfig, Step, StopHere};
 pub use place::LEDGER_NODE;
 pub use prices::{PriceLists, Reprice};
-pub use reprice::Preview;
-pub use run::{Ask, followers, keep_lease, open, run};
+pub use reprice::{Preview, tenants};
+pub use run::{followers, keep_lease, open, run};
 pub use status::{Shown, Status};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
-use weir_lake::{Bounds, LakeFile, Outcome, Snapshot};
-use weir_model::Dataset;
+use weir_lake::{Bounds, Lake, LakeFile, Outcome, Snapshot};
+use weir_model::{Dataset, TenantId};
 use weir_transforms::trace::Sign;
 
 use crate::LedgerError;
@@ -54,11 +54,47 @@ impl Preview {
 fn may_concern(entry: &Reprice, file: &LakeFile) -> bool {
     let tenant = file.tenant.as_ref();
     let tenant = tenant.is_none_or(|t| entry.lists.contains_key(t.as_str()));
-    let time = match file.stats.get("event_time").and_then(|s| s.bounds.as_ref()) {
-        Some(Bounds::Time { min, max }) => *max >= entry.from_us && *min < entry.to_us,
-        Some(Bounds::Int { .. } | Bounds::Text { .. }) | None => true,
-    };
+    let time = began(file, entry.from_us, entry.to_us);
     tenant && time
+}
+
+/// The tenants that have bookings of calls that began from `from_us` up to `to_us`.
+///
+/// # Errors
+///
+/// Where the ledger cannot be read.
+pub async fn tenants(
+    lake: &Lake,
+    (from_us, to_us): (i64, i64),
+) -> Result<BTreeSet<TenantId>, LedgerError> {
+    let ledger = lake.snapshot(Dataset::CostLedger).await?;
+    let mut all = BTreeSet::new();
+    for file in ledger.files().iter().filter(|f| began(f, from_us, to_us)) {
+        if let Some(tenant) = &file.tenant {
+            all.insert(tenant.clone());
+            continue;
+        }
+        let columns = booked::COLUMNS;
+        let pieces = lake
+            .read_file(Dataset::CostLedger, file, columns, None)
+            .await?;
+        let pieces: Vec<_> = pieces.try_collect().await?;
+        all.extend(
+            pieces
+                .iter()
+                .flat_map(booked::from_rows)
+                .map(|(key, _)| key.tenant),
+        );
+    }
+    Ok(all)
+}
+
+/// Whether the file may hold bookings of calls of that time.
+fn began(file: &LakeFile, from_us: i64, to_us: i64) -> bool {
+    match file.stats.get("event_time").and_then(|s| s.bounds.as_ref()) {
+        Some(Bounds::Time { min, max }) => *max >= from_us && *min < to_us,
+        Some(Bounds::Int { .. } | Bounds::Text { .. }) | None => true,
+    }
 }
 
 impl Ledger {

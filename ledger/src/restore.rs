@@ -26,6 +26,8 @@ pub(crate) type Period = (i64, i64);
 /// Any time.
 pub(crate) const ALWAYS: Period = (i64::MIN, i64::MAX);
 
+const DAY_US: i64 = 86_400_000_000;
+
 /// How many traces are searched for at once: each is asked of every filter of every file.
 const TRACES_AT_ONCE: usize = 5_000;
 
@@ -190,7 +192,7 @@ impl Ledger {
         };
         tracing::info!(from = from.round, to = place.round, "ledger.syncing");
         self.sync_facts(&cursors(&from), place, since).await?;
-        self.sync_bookings(ledger, (from.batch, place.batch), since.0)
+        self.sync_bookings(ledger, (from.batch, place.batch), since)
             .await?;
         self.store.apply(Change::default(), wanted, now_us);
         self.store.write(now_us)?;
@@ -260,19 +262,20 @@ impl Ledger {
         self.pass("syncing")
     }
 
-    /// Reads the bookings of the batches after the first and up to the second that were made since
-    /// `since`.
+    /// Reads the bookings of the batches after the first and up to the second: those made since the
+    /// first time are kept, of those since the second it is remembered that there was the trace,
+    /// also where its spans have left the lake.
     async fn sync_bookings(
         &mut self,
         ledger: &Snapshot,
         (after, to): (i64, i64),
-        since: i64,
+        (kept, known): (i64, i64),
     ) -> Result<(), LedgerError> {
         let node: &NodeId = &LEDGER_NODE;
         let from = Cursors::from([(node.clone(), after)]);
         let window = Window::between(&from, &Cursors::from([(node.clone(), to)]));
         let files = ledger.files().iter();
-        let files = files.filter(|f| window.may_hold(f) && received(f).1 >= since);
+        let files = files.filter(|f| window.may_hold(f) && received(f).1 >= known);
         let mut reader = Reader::new(Dataset::CostLedger, booked::COLUMNS.iter().copied());
         for file in files {
             let mut entries: HashMap<TraceKey, Entry> = HashMap::new();
@@ -284,6 +287,16 @@ impl Ledger {
                 Ok::<(), LedgerError>(())
             };
             reader.each(&self.lake, file, &window, each).await?;
+            let (first, last) = received(file);
+            if first < kept {
+                // What was booked came within a day before, but for what waited for its lake.
+                let keys: Vec<TraceKey> = entries.keys().cloned().collect();
+                self.store
+                    .remember(&keys, (first.saturating_sub(DAY_US), last))?;
+            }
+            if last < kept {
+                continue;
+            }
             let now_us = self.clock.now_us();
             let change = Change {
                 entries: entries.into_iter().collect(),

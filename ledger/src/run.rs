@@ -4,27 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use weir_lake::{Lease, Standing};
 use weir_model::Clock;
 
 use crate::ledger::{Ledger, LedgerConfig, Step};
-use crate::prices::Reprice;
-use crate::reprice::Preview;
 use crate::status::{Status, add};
 use crate::{Derivation, Follower, LedgerError};
 
 /// The longest wait after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-
-/// What can be asked of a running ledger.
-#[derive(Debug)]
-pub enum Ask {
-    /// What an entry would change.
-    Preview(Reprice, oneshot::Sender<Result<Preview, LedgerError>>),
-    /// Make the entry; answers its number.
-    Enter(Reprice, oneshot::Sender<Result<i64, LedgerError>>),
-}
 
 /// Keeps the lease until `stop`, and says in `held` whether it is ours. To be run beside
 /// [`run`], which may be busy for longer than a lease lasts.
@@ -76,15 +65,11 @@ pub async fn run(
     mut derived: Vec<Follower>,
     held: watch::Receiver<bool>,
     mut stop: watch::Receiver<bool>,
-    mut asks: mpsc::Receiver<Ask>,
 ) {
     let status = ledger.status();
     let interval = ledger.config.interval;
     let mut failures = 0_u32;
     while !*stop.borrow() {
-        while let Ok(ask) = asks.try_recv() {
-            answer(&mut ledger, ask).await;
-        }
         let booking = *held.borrow();
         status.booking.store(booking, Ordering::Relaxed);
         let pause = match turn(&mut ledger, &mut derived, booking).await {
@@ -100,18 +85,7 @@ pub async fn run(
             }
         };
         if !pause.is_zero() {
-            tokio::select! {
-                biased;
-                _ = stop.wait_for(|stop| *stop) => {}
-                ask = asks.recv() => {
-                    if let Some(ask) = ask {
-                        answer(&mut ledger, ask).await;
-                    } else {
-                        tokio::time::sleep(pause).await;
-                    }
-                }
-                () = tokio::time::sleep(pause) => {}
-            }
+            let _ = tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await;
         }
     }
     status.booking.store(false, Ordering::Relaxed);
@@ -166,18 +140,6 @@ fn failed(ledger: &mut Ledger, status: &Status, error: &LedgerError) {
         tracing::warn!(error = %source, "ledger.store.renewed");
         if let Err(error) = ledger.store.clear() {
             tracing::warn!(%error, "ledger.store.unwritten");
-        }
-    }
-}
-
-async fn answer(ledger: &mut Ledger, ask: Ask) {
-    // Who asked may have left; there is nobody to tell then.
-    match ask {
-        Ask::Preview(entry, to) => {
-            let _ = to.send(ledger.preview(&entry).await);
-        }
-        Ask::Enter(entry, to) => {
-            let _ = to.send(ledger.enter(&entry).await);
         }
     }
 }

@@ -7,20 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use weir_lake::Lake;
-use weir_ledger::{
-    Account, Ask, LedgerConfig, LedgerError, Preview, PriceLists, Reprice, Shown, Status,
-};
+use weir_ledger::{Account, LedgerConfig, LedgerError, PriceLists, Shown, Status};
 use weir_model::{Clock, TenantId};
 use weir_transforms::{PriceList, Prices};
 
 use crate::app::parts::size;
 use crate::config::Config;
 
-/// Questions that may wait for a step to end.
-const ASKS: usize = 8;
 /// How long after a panic the ledger is opened again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -52,7 +48,6 @@ pub(crate) fn price_lists() -> Result<Arc<dyn PriceLists>, weir_transforms::List
 #[derive(Debug)]
 pub(crate) struct Booking {
     status: Arc<Mutex<Arc<Status>>>,
-    asks: Mutex<Option<mpsc::Sender<Ask>>>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     clock: Arc<dyn Clock>,
@@ -108,16 +103,14 @@ impl Booking {
         let (ledger, lease) = parts.open()?;
         let (stop, stopped) = watch::channel(false);
         let (held, holds) = watch::channel(false);
-        let (asks, asked) = mpsc::channel(ASKS);
         let status = Arc::new(Mutex::new(ledger.status()));
         let length = parts.config.lease;
         let keep = weir_ledger::keep_lease(lease, length, held, stopped.clone());
         let shown = Arc::clone(&status);
-        let work = work(parts, ledger, shown, (holds, stopped, asked));
+        let work = work(parts, ledger, shown, (holds, stopped));
         let tasks = vec![tokio::spawn(keep), tokio::spawn(work)];
         Ok(Some(Self {
             status,
-            asks: Mutex::new(Some(asks)),
             stop,
             tasks: Mutex::new(tasks),
             clock: Arc::clone(clock),
@@ -130,36 +123,8 @@ impl Booking {
         status.shown(self.clock.now_us())
     }
 
-    /// What an entry would change, or the entry's number once it is made.
-    ///
-    /// # Errors
-    ///
-    /// Where the ledger stops before it answers, or could not do it.
-    pub(crate) async fn reprice(
-        &self,
-        entry: Reprice,
-        dry_run: bool,
-    ) -> Result<(Preview, Option<i64>), LedgerError> {
-        let stopped = || LedgerError::Stopped { at: "the end" };
-        let asks = self.asks.lock().clone().ok_or_else(stopped)?;
-        let (to, answer) = oneshot::channel();
-        let ask = Ask::Preview(entry.clone(), to);
-        asks.send(ask).await.map_err(|_| stopped())?;
-        let preview = answer.await.map_err(|_| stopped())??;
-        if dry_run {
-            return Ok((preview, None));
-        }
-        let (to, answer) = oneshot::channel();
-        asks.send(Ask::Enter(entry, to))
-            .await
-            .map_err(|_| stopped())?;
-        let number = answer.await.map_err(|_| stopped())??;
-        Ok((preview, Some(number)))
-    }
-
     /// Stops it: the last commit is made or not, and the store is written.
     pub(crate) async fn stop(&self) {
-        self.asks.lock().take();
         self.stop.send_replace(true);
         let tasks = std::mem::take(&mut *self.tasks.lock());
         for task in tasks {
@@ -182,19 +147,15 @@ async fn work(
     parts: Parts,
     first: weir_ledger::Ledger,
     status: Arc<Mutex<Arc<Status>>>,
-    (holds, mut stopped, asked): (
-        watch::Receiver<bool>,
-        watch::Receiver<bool>,
-        mpsc::Receiver<Ask>,
-    ),
+    (holds, mut stopped): (watch::Receiver<bool>, watch::Receiver<bool>),
 ) {
-    let mut next = Some((first, asked));
-    while let Some((ledger, asked)) = next.take() {
+    let mut next = Some(first);
+    while let Some(ledger) = next.take() {
         *status.lock() = ledger.status();
         let runtime = tokio::runtime::Handle::current();
         let (holds, stop) = (holds.clone(), stopped.clone());
         let run = move || {
-            let run = weir_ledger::run(ledger, Vec::new(), holds, stop, asked);
+            let run = weir_ledger::run(ledger, Vec::new(), holds, stop);
             runtime.block_on(run);
         };
         let ended = tokio::task::spawn_blocking(run).await;
@@ -207,10 +168,8 @@ async fn work(
             if pause.await.is_ok() {
                 return;
             }
-            // Whoever asks now is told that the ledger is not there.
-            let (_, asked) = mpsc::channel(1);
             match parts.open() {
-                Ok((ledger, _)) => next = Some((ledger, asked)),
+                Ok((ledger, _)) => next = Some(ledger),
                 Err(error) => tracing::warn!(%error, "ledger.step.failed"),
             }
         }
