@@ -165,7 +165,6 @@ fn every_call_is_booked_once_however_often_the_nodes_are_killed() {
     for row in rows {
         assert_eq!(row[1], (calls / 5).to_string());
         let cost: f64 = row[2].parse().unwrap();
-        #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
         let expected = CALL_USD * (calls / 5) as f64;
         assert!((cost - expected).abs() < 1e-9, "{cost} for {expected}");
     }

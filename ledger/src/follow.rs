@@ -116,7 +116,7 @@ impl Follower {
             expect: &[(round_name, round)],
             then: &then,
         };
-        match self.lake.derive(target, &derived).await? {
+        match Box::pin(self.lake.derive(target, &derived)).await? {
             Outcome::Committed { .. } => Ok(plan.more),
             Outcome::Fenced => Ok(true),
         }

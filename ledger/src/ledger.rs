@@ -163,7 +163,7 @@ impl Ledger {
     /// step.
     pub async fn step(&mut self) -> Result<Step, LedgerError> {
         let (ledger, place) = self.place().await?;
-        if self.sync(&ledger, &place).await? {
+        if Box::pin(self.sync(&ledger, &place)).await? {
             return Ok(Step::Synced);
         }
         if self
@@ -171,11 +171,11 @@ impl Ledger {
             .is_none_or(|at| at.elapsed() >= ENTRIES_EVERY)
         {
             if let Some(entry) = self.order.next(place.entries).await? {
-                return self.apply_entry(&ledger, place, entry).await;
+                return Box::pin(self.apply_entry(&ledger, place, entry)).await;
             }
             self.entries_looked = Some(Instant::now());
         }
-        let step = self.round(&ledger, place).await?;
+        let step = Box::pin(self.round(&ledger, place)).await?;
         if step == Step::Fenced {
             add(&self.status.fenced, 1);
         }
@@ -190,7 +190,7 @@ impl Ledger {
     /// As [`Ledger::step`].
     pub async fn follow(&mut self) -> Result<(), LedgerError> {
         let (ledger, place) = self.place().await?;
-        self.sync(&ledger, &place).await?;
+        Box::pin(self.sync(&ledger, &place)).await?;
         let spans = self.lake.snapshot(Dataset::Spans).await?;
         let pending = self.spans.plan(&spans, &place.cursors, u64::MAX);
         let batches = pending.map_or(0, |plan| plan.window.batches());

@@ -146,7 +146,7 @@ impl Ledger {
     /// Where the lake or the store cannot be read.
     pub async fn preview(&mut self, entry: &Reprice) -> Result<Preview, LedgerError> {
         let (ledger, place) = self.place().await?;
-        self.sync(&ledger, &place).await?;
+        Box::pin(self.sync(&ledger, &place)).await?;
         let keys = self.concerned(&ledger, entry).await?;
         let mut preview = Preview {
             traces: keys.len(),

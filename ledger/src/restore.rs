@@ -195,7 +195,7 @@ impl Ledger {
         self.sync_bookings(ledger, (from.batch, place.batch), since)
             .await?;
         self.store.apply(Change::default(), wanted, now_us);
-        self.store.write(now_us)?;
+        self.store.keep(now_us)?;
         self.tell_size();
         Ok(true)
     }

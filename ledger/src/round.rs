@@ -230,7 +230,7 @@ impl Ledger {
             expect: &place.expect(),
             then: &place.then(&next),
         };
-        let outcome = self.lake.derive(Dataset::CostLedger, &derived).await?;
+        let outcome = Box::pin(self.lake.derive(Dataset::CostLedger, &derived)).await?;
         if outcome == Outcome::Fenced {
             return Ok(outcome);
         }

@@ -72,7 +72,7 @@ pub async fn run(
     while !*stop.borrow() {
         let booking = *held.borrow();
         status.booking.store(booking, Ordering::Relaxed);
-        let pause = match turn(&mut ledger, &mut derived, booking).await {
+        let pause = match Box::pin(turn(&mut ledger, &mut derived, booking)).await {
             Ok(again) => {
                 failures = 0;
                 *status.last_error.lock() = None;

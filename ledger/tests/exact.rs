@@ -1,6 +1,8 @@
 //! Whatever the order, the batches, the nodes and the stops: the ledger's sums are those of the
 //! computation once over all spans.
 
+#![cfg(test)]
+
 mod rig;
 
 use std::sync::Arc;

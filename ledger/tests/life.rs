@@ -1,6 +1,8 @@
 //! What happens to a ledger in its life: it is taken over, its spans come late, are compacted or
 //! deleted, prices change, its disk is lost.
 
+#![cfg(test)]
+
 mod rig;
 
 use std::sync::Arc;

@@ -17,6 +17,8 @@ use weir_transforms::{PriceList, Prices};
 use crate::app::parts::size;
 use crate::config::Config;
 
+/// How long a step may take to its end at a stop; cut off, it is taken again by whoever is next.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// How long after a panic the ledger is opened again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -127,9 +129,10 @@ impl Booking {
     pub(crate) async fn stop(&self) {
         self.stop.send_replace(true);
         let tasks = std::mem::take(&mut *self.tasks.lock());
-        for task in tasks {
-            // A task that has panicked has nothing more to stop.
-            let _ = task.await;
+        // A task that has panicked has nothing more to stop.
+        let all = futures::future::join_all(tasks);
+        if tokio::time::timeout(STOP_WITHIN, all).await.is_err() {
+            tracing::warn!("ledger.stop.cut");
         }
     }
 }

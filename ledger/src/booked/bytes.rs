@@ -150,37 +150,30 @@ impl<'a> Reader<'a> {
 pub(super) fn read(bytes: &[u8]) -> Option<Row> {
     let mut from = Reader(bytes);
     let [version, flags] = from.take()?;
-    let flag = |at: u8| flags >> at & 1 == 1;
     if version != VERSION {
         return None;
     }
-    let batch = i64::from_le_bytes(from.take()?);
-    let row = u32::from_le_bytes(from.take()?);
-    let part_date = i32::from_le_bytes(from.take()?);
+    let row = Row {
+        batch: i64::from_le_bytes(from.take()?),
+        row: u32::from_le_bytes(from.take()?),
+        sign: if flags & 1 == 1 {
+            Sign::Plus
+        } else {
+            Sign::Minus
+        },
+        part_date: i32::from_le_bytes(from.take()?),
+        booking: booking(&mut from, flags)?,
+    };
+    from.0.is_empty().then_some(row)
+}
+
+fn booking(from: &mut Reader<'_>, flags: u8) -> Option<Booking> {
     let start = i64::from_le_bytes(from.take()?);
     let span = SpanId(u64::from_le_bytes(from.take()?));
     let content_key = ContentKey(u128::from_le_bytes(from.take()?));
-    let [
-        skill,
-        skill_version,
-        agent_name,
-        agent_id,
-        provider,
-        model,
-        session_id,
-        user_id,
-        team_id,
-        project,
-        cost_center,
-        workflow_name,
-        environment,
-        price_ref,
-        error_type,
-        kind,
-        attribution,
-        status,
-        disagrees,
-    ] = from.many(Reader::text)?;
+    let texts: [Option<Arc<str>>; TEXTS] = from.many(Reader::text)?;
+    let mut texts = texts.into_iter();
+    let mut text = || texts.next().flatten();
     let numbers: [Option<i128>; NUMBERS] = from.many(Reader::number)?;
     let (counts, rest) = numbers.split_at_checked(COUNTS.len())?;
     let [reported, computed, cost, duration] = *rest else {
@@ -190,46 +183,39 @@ pub(super) fn read(bytes: &[u8]) -> Option<Row> {
     for (which, count) in COUNTS.into_iter().zip(counts) {
         usage.set(which, count.map(i64::try_from).transpose().ok()?);
     }
-    let booking = Booking {
+    // In the order of `texts`.
+    Some(Booking {
         start,
         span,
         content_key,
         duration_nanos: duration.map(i64::try_from).transpose().ok()?,
-        kind: OpKind::from_name(&kind?)?,
-        skill,
-        skill_version,
-        attribution: Attribution::from_name(&attribution?)?,
-        agent_name,
-        agent_id,
-        provider,
-        model,
-        session_id,
-        user_id,
-        team_id,
-        project,
-        cost_center,
-        workflow_name,
-        environment,
         usage,
         reported,
         computed,
         cost,
-        status: CostStatus::from_name(&status?)?,
-        disagrees: disagrees.map(|text| &*text == "1"),
-        price_ref,
-        error_type,
         flags: BookingFlags {
-            conflict: flag(1),
-            twin_merged: flag(2),
-            cycle: flag(3),
+            conflict: flags & 2 != 0,
+            twin_merged: flags & 4 != 0,
+            cycle: flags & 8 != 0,
         },
-    };
-    let sign = if flag(0) { Sign::Plus } else { Sign::Minus };
-    from.0.is_empty().then_some(Row {
-        batch,
-        row,
-        sign,
-        part_date,
-        booking,
+        skill: text(),
+        skill_version: text(),
+        agent_name: text(),
+        agent_id: text(),
+        provider: text(),
+        model: text(),
+        session_id: text(),
+        user_id: text(),
+        team_id: text(),
+        project: text(),
+        cost_center: text(),
+        workflow_name: text(),
+        environment: text(),
+        price_ref: text(),
+        error_type: text(),
+        kind: OpKind::from_name(&text()?)?,
+        attribution: Attribution::from_name(&text()?)?,
+        status: CostStatus::from_name(&text()?)?,
+        disagrees: text().map(|yes| &*yes == "1"),
     })
 }

@@ -46,7 +46,6 @@ pub(crate) fn in_columns(mut booking: Booking) -> Booking {
 }
 
 /// Nanoseconds as the column `duration_ms` has them.
-#[expect(clippy::cast_precision_loss, reason = "exact up to 104 days")]
 fn millis(nanos: i64) -> f64 {
     nanos as f64 / 1e6
 }

@@ -173,3 +173,61 @@ fn memory_and_disk_stay_within_their_limits() {
     assert_eq!(facts(&store, 0).1, 1);
     assert_eq!(facts(&store, 39_999).1, 0);
 }
+
+/// A restart with an hour of traces at 5,000 spans a second: figures.
+#[test]
+fn heavy_restart_with_many_facts() {
+    if !std::env::var("WEIR_HEAVY").is_ok_and(|value| value == "1") {
+        println!("not run: heavy tier (set WEIR_HEAVY=1)");
+        return;
+    }
+    let facts: u128 = std::env::var("WEIR_FACTS").map_or(18_000_000, |n| n.parse().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let limits = StoreConfig {
+        memory_bytes: 128 << 20,
+        disk_bytes: 16 << 30,
+        kept: Duration::from_secs(86_400),
+        ..config(dir.path())
+    };
+    let (mut store, _) = Store::open(limits.clone()).unwrap();
+    let began = std::time::Instant::now();
+    let fact = "x".repeat(96);
+    for some in 0..facts / 10 / 1_000 {
+        let traces = some * 1_000..(some + 1) * 1_000;
+        let entries = traces.map(|n| {
+            let mut entry = Entry::default();
+            for _ in 0..10 {
+                Entry::push(&mut entry.facts, |out| {
+                    out.extend_from_slice(fact.as_bytes())
+                });
+            }
+            (key(n), entry)
+        });
+        let change = Change {
+            entries: entries.collect(),
+            facts: 10_000,
+            received: Some((MINUTE, MINUTE)),
+        };
+        store.apply(change, Position::default(), MINUTE);
+        store.keep(MINUTE).unwrap();
+    }
+    store.write(MINUTE).unwrap();
+    println!("written in {:?}: {:?}", began.elapsed(), store.size());
+    drop(store);
+    let began = std::time::Instant::now();
+    let (store, fault) = Store::open(limits).unwrap();
+    println!(
+        "opened in {:?}: {:?}, {} segments",
+        began.elapsed(),
+        store.size(),
+        store.segments.len()
+    );
+    assert!(fault.is_none());
+    let began = std::time::Instant::now();
+    for n in 0..10_000 {
+        let n = n * (facts / 10 / 10_000);
+        assert!(!store.get_one(&key(n)).unwrap().facts.is_empty());
+        assert!(store.get_one(&key(n + facts)).unwrap().facts.is_empty());
+    }
+    println!("20,000 traces looked up in {:?}", began.elapsed());
+}

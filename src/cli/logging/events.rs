@@ -37,6 +37,7 @@ const EVENTS: &[Listed] = &[
     ("ledger.panicked", "The ledger ended in a panic: a defect of weir, please report it. It is started again."),
     ("ledger.repricing", "An entry of the ledger's order prices calls anew."),
     ("ledger.step.failed", "The ledger could not take a step; it is taken again, and nothing is lost or counted twice."),
+    ("ledger.stop.cut", "The ledger was in a long step at the stop; the step is taken again at the next start."),
     ("ledger.store.ahead", "What the ledger keeps on this disk is ahead of the lake (restored or replaced): it is read again."),
     ("ledger.store.renewed", "What the ledger keeps on this disk is damaged: it is read again from the lake."),
     ("ledger.store.unwritten", "What the ledger keeps could not be written; the next start reads more of the lake."),
