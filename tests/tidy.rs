@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sinks", &["model", "lake"]),
     ("queries", &["model", "lake"]),
     ("benches", &["model", "ingest", "transforms", "lake"]),
+    ("traffic", &[]),
     ("xtask", &[]),
     (
         ".",
@@ -31,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "ledger",
             "sinks",
             "queries",
+            "traffic",
         ],
     ),
 ];

@@ -12,6 +12,7 @@
 //! answered) or, with `--rate`, open: then latency counts from when a body was due.
 
 mod figures;
+mod generate;
 mod load;
 mod server;
 mod spans;
@@ -30,9 +31,19 @@ use self::server::Server;
 use crate::cli::exit::Exit;
 use crate::cli::out;
 
+/// What else there is beside measuring.
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Command {
+    /// Make traffic of agents and say what it costs: to files, to a server, or the truth alone.
+    Generate(generate::Args),
+}
+
 /// What `weir bench` takes.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Measure this server instead of one of its own; with --grpc, ADDR:PORT of its OTLP/gRPC.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -103,6 +114,9 @@ pub(crate) enum Lake {
 ///
 /// Where the server does not start, or refuses what is sent.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
+    if let Some(Command::Generate(args)) = args.command {
+        return Box::pin(generate::run(args)).await;
+    }
     let server = match &args.url {
         Some(_) => None,
         None => Some(Server::start(args.data_dir.clone(), args.server_cpus, args.lake).await?),

@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod connect;
+pub(crate) mod cost;
 pub(crate) mod exit;
 pub(crate) mod keys;
 pub(crate) mod logging;
@@ -66,6 +67,9 @@ enum Command {
     Tail(tail::Args),
     /// Show one trace as a tree.
     Trace(trace::Args),
+    /// Say what traffic cost, and why.
+    #[command(subcommand)]
+    Cost(cost::Command),
     /// Say how to point a product or an SDK at this server.
     Connect(connect::Args),
     /// Measure a server on this machine.
@@ -113,6 +117,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Demo(args) => block_on(crate::demo::run(args)),
         Command::Query(args) => block_on(query::run(args)),
+        Command::Cost(command) => block_on(cost::run(command)),
         Command::Verify(args) => block_on(verify::run(args)),
         Command::Reprice(args) => block_on(reprice::run(args)),
         Command::Tail(args) => block_on(tail::run(args)),

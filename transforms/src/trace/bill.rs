@@ -69,7 +69,6 @@ impl Bills {
                 *payer = Some(outermost.unwrap_or(at));
             }
         }
-        twins.values_mut().for_each(|all| all.sort_unstable());
         Self {
             bills,
             booked,
@@ -92,7 +91,7 @@ impl Bills {
             let twins = self.twins.get(&at).map_or(&[][..], Vec::as_slice);
             let ids: Vec<&str> = std::iter::once(&at)
                 .chain(twins)
-                .filter_map(|of| shape.fact(*of)?.call.as_ref()?.response_id.as_deref())
+                .filter_map(|of| shape.fact(*of)?.response_id())
                 .filter(|id| id.chars().count() >= RESPONSE_ID_CHARS_MIN)
                 .collect();
             let overlaps = |of: At| {
@@ -114,6 +113,7 @@ impl Bills {
                 self.merge(at, of);
             }
         }
+        self.twins.values_mut().for_each(|all| all.sort_unstable());
     }
 
     /// Lets `of` pay for the call at `at` and for what `at` paid for.
@@ -128,8 +128,6 @@ impl Bills {
                 *payer = Some(of);
             }
         }
-        let twins = self.twins.entry(of).or_default();
-        twins.extend(moved);
-        twins.sort_unstable();
+        self.twins.entry(of).or_default().extend(moved);
     }
 }

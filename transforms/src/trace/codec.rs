@@ -224,6 +224,9 @@ impl ModelCall {
         let [reported, computed, cost] = from.numbers()?;
         let flags = from.unsigned()?;
         let flag = |at: u32| flags >> at & 1 == 1;
+        if flags >> 7 != 0 || (flag(4) && !flag(3)) || (flag(6) && !flag(5)) {
+            return Err(DecodeError::Damaged);
+        }
         let mut text = |text: Option<&str>| text.map(|t| shared.text(t));
         Ok(Self {
             provider: text(provider),

@@ -315,6 +315,12 @@ impl Fact {
         self.end.unwrap_or(self.start).max(self.start)
     }
 
+    /// The provider's id of the answer: what joins a call to records of other signals (rule B5, by
+    /// which a call seen both as a span and as an audit record is billed as the span).
+    pub fn response_id(&self) -> Option<&str> {
+        self.call.as_ref()?.response_id.as_deref()
+    }
+
     /// The span's own value of a column that is passed on.
     pub(crate) fn own(&self, which: Inherited) -> Option<&Arc<str>> {
         self.context.as_ref().and_then(|c| c.get(which))

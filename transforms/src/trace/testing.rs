@@ -1,6 +1,6 @@
 //! Facts for tests.
 
-use super::fact::{ContentKey, Fact, ModelCall, Skill, SkillSource, SpanId};
+use super::fact::{ContentKey, Fact, SpanId};
 use super::names::OpKind;
 
 /// The span id of a number.
@@ -26,24 +26,5 @@ pub(super) fn fact(number: u64) -> Fact {
         context: None,
         skill: None,
         call: None,
-    }
-}
-
-/// A span of some kind below another; model calls have an empty call.
-pub(super) fn child(number: u64, parent: u64, kind: OpKind) -> Fact {
-    Fact {
-        parent: Some(id(parent)),
-        kind,
-        call: kind.is_model_call().then(Box::<ModelCall>::default),
-        ..fact(number)
-    }
-}
-
-/// A skill under its name.
-pub(super) fn skill(name: &str) -> Skill {
-    Skill {
-        name: name.into(),
-        version: None,
-        source: SkillSource::Direct,
     }
 }
