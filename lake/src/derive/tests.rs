@@ -110,3 +110,25 @@ async fn rows_of_traces_come_back_with_what_the_folder_says() {
     let expected = [("a", false), ("a", false), ("a", true), ("b", false)];
     assert_eq!(found, expected.map(|(t, only)| (t.to_owned(), only)));
 }
+
+#[tokio::test]
+async fn progress_outlives_the_commits_that_a_checkpoint_sums_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = dir.path().to_string_lossy().into_owned();
+    let config = crate::LakeConfig {
+        url,
+        ..crate::LakeConfig::default()
+    };
+    let first = Lake::open(&config).await.unwrap();
+    for number in 0..105 {
+        let batch = (number % 50 == 1).then(|| rows(number / 50 + 1));
+        let done = derive(&first, batch.as_ref(), number, number + 1).await;
+        assert!(matches!(done, Outcome::Committed { .. }), "{done:?}");
+    }
+    let log = dir.path().join("cost_ledger/_delta_log/_last_checkpoint");
+    assert!(log.try_exists().unwrap(), "there was one");
+    let again = Lake::open(&config).await.unwrap();
+    let snapshot = again.snapshot(LEDGER).await.unwrap();
+    assert_eq!(snapshot.progress("weir/ledger/a"), 105);
+    assert_eq!((snapshot.committed(&node(7)), snapshot.rows()), (3, 6));
+}

@@ -427,7 +427,7 @@ pub(crate) fn traffic(dice: &mut Dice, traces: u64) -> Vec<Span> {
             one.start_us = start;
             one.end_us = start + i64::try_from(dice.roll(3_000)).unwrap();
             if one.kind == "llm" && dice.one_in(4) {
-                one.response = Some(format!("r{}", dice.roll(2)));
+                one.response = Some(format!("chatcmpl-0123456789-{}", dice.roll(2)));
             }
             if one.kind == "llm" && dice.one_in(6) {
                 (one.cost, one.input) = (None, None);
