@@ -27,10 +27,10 @@ const FILES_AT_ONCE: usize = 4;
 const FOOTER_BYTES: usize = 64 * 1024;
 
 /// A file in the store, read by ranges.
-struct ObjectFile {
-    store: Arc<dyn ObjectStore>,
-    path: Path,
-    size: u64,
+pub(crate) struct ObjectFile {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) path: Path,
+    pub(crate) size: u64,
 }
 
 impl AsyncFileReader for ObjectFile {

@@ -21,28 +21,35 @@
 mod checkpoint;
 mod commit;
 mod count;
+mod derive;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod lease;
 mod local;
 mod location;
 mod parquet_file;
 mod replay;
+mod scan;
 mod snapshot;
 mod stats;
 mod table;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
+use futures::stream::BoxStream;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use weir_model::{Batch, Dataset, FoundLayout, NodeId};
 
+pub use derive::{Derived, Outcome};
 pub use error::LakeError;
+pub use lease::{Lease, Standing};
 pub use local::LocalStore;
 pub use parquet_file::{ParquetFile, encode};
 pub use snapshot::{LakeFile, Partial, Snapshot};
@@ -201,6 +208,42 @@ impl Lake {
         self.table(batch.dataset())?.append_part(batch, rows).await
     }
 
+    /// Stores rows that were derived from another table, and how far their writer has come there, in
+    /// one commit, if the table still is as the writer believes.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not known whether the commit was made: the writer has to look at the table
+    /// again. [`LakeError::Rows`]: nothing was stored.
+    pub async fn derive(
+        &self,
+        dataset: Dataset,
+        derived: &Derived<'_>,
+    ) -> Result<Outcome, LakeError> {
+        self.table(dataset)?.derive(derived).await
+    }
+
+    /// The rows of one file of `dataset`, in pieces: of each the named columns, in their order and
+    /// with the types of the schema, NULL where the file is older than a column.
+    ///
+    /// With `traces`, only rows whose `trace_id` is among them; parts of the file that cannot hold
+    /// one, by its bloom filters, are not read.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read, also in the middle.
+    pub async fn read_file(
+        &self,
+        dataset: Dataset,
+        file: &LakeFile,
+        columns: &[&str],
+        traces: Option<Arc<BTreeSet<String>>>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch, LakeError>>, LakeError> {
+        let path = self.table_prefix(dataset);
+        let at = (self.store(), Path::from(format!("{path}/{}", file.path)));
+        scan::rows(dataset, at, file, (columns, traces)).await
+    }
+
     /// The number of the last batch of `node` that the table holds, read from the store; `None`
     /// where it holds none.
     ///
@@ -267,6 +310,13 @@ impl Lake {
         let path = format!("{}{}/", url.path(), dataset.name());
         url.set_path(&path);
         url
+    }
+
+    /// The path in [`store`](Self::store) of what lies beside the tables under `name`; no table's
+    /// name begins with `_`.
+    pub fn beside(&self, name: &str) -> Path {
+        let folder = self.location.prefix.clone().join("_weir");
+        name.split('/').fold(folder, |path, part| path.join(part))
     }
 
     /// The path of a table's folder in [`store`](Self::store).

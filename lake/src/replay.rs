@@ -314,7 +314,10 @@ impl Replay {
         snapshot.files = self.files.values().map(Arc::clone).collect();
         snapshot.columns = Arc::clone(&self.columns);
         for (app, version) in &self.txns {
-            let Some(node) = node_of(app) else { continue };
+            let Some(node) = node_of(app) else {
+                snapshot.progress.insert(app.clone(), *version);
+                continue;
+            };
             if *app == batches_app(&node, self.dataset) {
                 snapshot.committed.insert(node, *version);
             } else if *app == part_app(&node, self.dataset)

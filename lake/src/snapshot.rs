@@ -45,6 +45,7 @@ pub struct Snapshot {
     pub(crate) files: Vec<Arc<LakeFile>>,
     pub(crate) committed: BTreeMap<NodeId, i64>,
     pub(crate) partial: BTreeMap<NodeId, Partial>,
+    pub(crate) progress: BTreeMap<String, i64>,
     pub(crate) columns: Arc<[String]>,
 }
 
@@ -57,6 +58,7 @@ impl Snapshot {
             files: Vec::new(),
             committed: BTreeMap::new(),
             partial: BTreeMap::new(),
+            progress: BTreeMap::new(),
             columns: Arc::from([]),
         }
     }
@@ -96,6 +98,16 @@ impl Snapshot {
     /// Every node that has batches in this version, with the number of the last.
     pub fn nodes(&self) -> impl Iterator<Item = (&NodeId, i64)> {
         self.committed.iter().map(|(node, batch)| (node, *batch))
+    }
+
+    /// The number that a writer of derived rows has set under `name`; 0 where none was set.
+    pub fn progress(&self, name: &str) -> i64 {
+        self.progress.get(name).copied().unwrap_or(0)
+    }
+
+    /// All numbers that writers of derived rows have set, by name.
+    pub fn all_progress(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.progress.iter().map(|(name, to)| (name.as_str(), *to))
     }
 
     /// How many rows all files hold together.

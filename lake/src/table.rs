@@ -44,20 +44,20 @@ const CHECKPOINT_COMMITS: u64 = 100;
 /// versions for as long as their queries run.
 const LOG_RETENTION: &str = "interval 2 days";
 /// How often a commit is tried onto a new version before the caller is told to wait.
-const ATTEMPTS_MAX: u32 = 24;
+pub(crate) const ATTEMPTS_MAX: u32 = 24;
 
 /// A table of the lake.
 #[derive(Debug)]
 pub(crate) struct Table {
-    dataset: Dataset,
+    pub(crate) dataset: Dataset,
     /// The folders of the table if it is yet to be created.
     partition: Partition,
     /// The table's folder as a store of its own.
-    store: Arc<dyn ObjectStore>,
+    pub(crate) store: Arc<dyn ObjectStore>,
     log: LogStoreRef,
     /// Held during an append: two at once in one process would only collide.
-    writer: Mutex<()>,
-    replay: Mutex<Replay>,
+    pub(crate) writer: Mutex<()>,
+    pub(crate) replay: Mutex<Replay>,
     published: RwLock<Arc<Snapshot>>,
     /// Counts questions for the newest version, so that one refresh answers all that came before
     /// it began.
@@ -183,7 +183,7 @@ impl Table {
         self.store_once(&wanted).await
     }
 
-    fn rows_fault(&self, reason: &str) -> LakeError {
+    pub(crate) fn rows_fault(&self, reason: &str) -> LakeError {
         LakeError::Rows {
             dataset: self.dataset,
             reason: reason.to_owned(),
@@ -297,7 +297,7 @@ impl Table {
     }
 
     /// Puts commit `version`; `false` where there is one already.
-    async fn commit(&self, version: u64, bytes: Vec<u8>) -> Result<bool, LakeError> {
+    pub(crate) async fn commit(&self, version: u64, bytes: Vec<u8>) -> Result<bool, LakeError> {
         let create = PutOptions::from(PutMode::Create);
         let path = commit_path(version);
         match self.store.put_opts(&path, bytes.into(), create).await {
@@ -334,7 +334,7 @@ impl Table {
     /// Whether the log still has commit `version`. A process that slept for days may know a
     /// version that others have summed up and cleaned away since; a commit onto it would never be
     /// read.
-    async fn still_there(&self, version: u64) -> Result<bool, LakeError> {
+    pub(crate) async fn still_there(&self, version: u64) -> Result<bool, LakeError> {
         match self.store.head(&commit_path(version)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => {
@@ -346,7 +346,7 @@ impl Table {
     }
 
     /// Deletes files that no commit names, as far as it goes: readers never see them.
-    async fn drop_files(&self, files: Vec<AddedFile>) {
+    pub(crate) async fn drop_files(&self, files: Vec<AddedFile>) {
         for file in files {
             let path = object_store::path::Path::from(file.path);
             if let Err(error) = self.store.delete(&path).await {
@@ -356,7 +356,7 @@ impl Table {
     }
 
     /// Creates the table. Where another writer is faster, its table is as good.
-    async fn create(&self) -> Result<(), LakeError> {
+    pub(crate) async fn create(&self) -> Result<(), LakeError> {
         let columns = self.fields(&self.dataset.schema())?;
         let properties = [
             (
@@ -393,7 +393,7 @@ impl Table {
     }
 
     /// Adds the columns that the dataset has and the table lacks; says whether there were any.
-    async fn widen(&self, snapshot: &Snapshot) -> Result<bool, LakeError> {
+    pub(crate) async fn widen(&self, snapshot: &Snapshot) -> Result<bool, LakeError> {
         let schema = self.dataset.schema();
         let known = |name: &str| snapshot.columns().iter().any(|c| c == name);
         let missing: Vec<arrow_schema::Field> = schema
@@ -426,7 +426,7 @@ impl Table {
     }
 
     /// What may be done once a commit is there; nothing of it can undo the commit.
-    async fn after_commit(&self, version: u64) {
+    pub(crate) async fn after_commit(&self, version: u64) {
         if let Err(error) = self.snapshot().await {
             tracing::debug!(%error, "lake.refresh.failed");
         }

@@ -40,21 +40,18 @@ impl View {
 pub(crate) const VIEWS: &[View] = &[
     View {
         name: "cost_per_skill",
-        doc: "Model calls, tokens and cost by skill and model, the skill as the call's own span names it",
-        reads: &[Dataset::Spans],
+        doc: "Billed calls, tokens and cost by skill and model, by the ledger: each call once, whoever traced it",
+        reads: &[Dataset::CostLedger],
         over: None,
         sql: include_str!("views/cost_per_skill.sql"),
         weight: 2,
         columns: &[
-            (
-                "skill",
-                "The skill; (unattributed) where the call's own span names none",
-            ),
+            ("skill", "The skill; (unattributed) where none is known"),
             (
                 "model",
                 "The model that answered, else the one asked for; (unknown) where neither is named",
             ),
-            ("calls", "Model calls"),
+            ("calls", "Billed calls"),
             ("input_tokens", "Input tokens, cached ones included"),
             ("output_tokens", "Output tokens, reasoning included"),
             (

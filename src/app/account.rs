@@ -10,6 +10,9 @@
 //!      pending = pinned rows of batches > last
 //! ```
 //!
+//! [`verify`] also closes the ledger's account: what stands in it is what all spans up to its cursors
+//! come to, computed once.
+//!
 //! Rows that arrive meanwhile lie between the two readings of "accepted", so that a recount under
 //! load neither misses rows nor invents them.
 
@@ -19,10 +22,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use weir_ingest::log::{DatasetStatus, Log};
 use weir_lake::Lake;
+use weir_ledger::Account;
 use weir_model::Dataset;
 use weir_sinks::{DeadError, DeadLetters, lake};
 
 use crate::app::Node;
+use crate::app::ledger::{account_json, price_lists};
 
 /// The account of one dataset at one sink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,6 +57,8 @@ pub(crate) struct Report {
     pub(crate) node: String,
     /// One for each dataset.
     pub(crate) lines: Vec<Line>,
+    /// The ledger's account, where it was computed.
+    pub(crate) ledger: Option<Account>,
 }
 
 impl Line {
@@ -64,12 +71,17 @@ impl Line {
 impl Report {
     /// Whether every line closes.
     pub(crate) fn closes(&self) -> bool {
-        self.lines.iter().all(Line::closes)
+        let booked = self.ledger.as_ref().is_none_or(Account::closes);
+        booked && self.lines.iter().all(Line::closes)
     }
 
     /// The report as an answer.
     pub(crate) fn json(&self) -> Value {
-        json!({ "node": self.node, "ok": self.closes(), "lines": self.lines })
+        let mut report = json!({ "node": self.node, "ok": self.closes(), "lines": self.lines });
+        if let (Some(ledger), Some(fields)) = (&self.ledger, report.as_object_mut()) {
+            fields.insert("ledger".to_owned(), account_json(ledger));
+        }
+        report
     }
 }
 
@@ -146,6 +158,29 @@ pub(crate) async fn recount(node: &Node) -> anyhow::Result<Report> {
     recount_parts(&node.log, &node.lake, &node.dead).await
 }
 
+/// Recounts a running node, and computes its ledger's account; it reads all spans of the lake.
+///
+/// # Errors
+///
+/// As [`recount`].
+pub(crate) async fn verify(node: &Node) -> anyhow::Result<Report> {
+    let mut report = recount(node).await?;
+    if node.booking.is_some() {
+        report.ledger = Some(Box::pin(of_ledger(&node.lake)).await?);
+    }
+    Ok(report)
+}
+
+/// The account of the ledger in `lake`.
+///
+/// # Errors
+///
+/// Where a table cannot be read.
+pub(crate) async fn of_ledger(lake: &Lake) -> anyhow::Result<Account> {
+    let prices = price_lists()?;
+    Ok(weir_ledger::account(lake, prices.as_ref()).await?)
+}
+
 /// Recounts from the parts themselves.
 ///
 /// # Errors
@@ -163,6 +198,7 @@ pub(crate) async fn recount_parts(
     Ok(Report {
         node: log.node().as_str().to_owned(),
         lines,
+        ledger: None,
     })
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! http/, grpc/ --> Intake: fold resends -> decode -> enrich -> log.append --> answer
 //!                    |                                   |
-//!                 Arrivals (tail)                     Delivery --> lake
+//!                 Arrivals (tail)                     Delivery --> lake --> Booking --> lake
 //! ```
 
 pub(crate) mod access;
@@ -14,6 +14,7 @@ pub(crate) mod duplicates;
 pub(crate) mod histogram;
 pub(crate) mod intake;
 pub(crate) mod layouts;
+pub(crate) mod ledger;
 pub(crate) mod metered;
 pub(crate) mod node;
 pub(crate) mod parts;

@@ -16,6 +16,7 @@ use crate::app::access::Access;
 use crate::app::account::Base;
 use crate::app::histogram::Histogram;
 use crate::app::intake::Intake;
+use crate::app::ledger::Booking;
 use crate::app::prices::PriceBook;
 use crate::app::reach::Reached;
 use crate::app::running::Addresses;
@@ -40,6 +41,8 @@ pub(crate) struct Node {
     pub(crate) lake: Arc<Lake>,
     /// The way from the one to the other.
     pub(crate) delivery: Delivery,
+    /// The ledger, where it is switched on.
+    pub(crate) booking: Option<Booking>,
     /// What the lake refused for good.
     pub(crate) dead: Arc<DeadLetters>,
     /// How large the body of a question may be, in bytes.

@@ -1,8 +1,8 @@
 //! A node that runs: started in order, stopped in the reverse.
 //!
 //! ```text
-//! start  lake answers? -> log (lock, replay) -> adopt numbers -> bind -> delivery -> listeners -> ready
-//! stop   not ready -> no new connections -> open requests finish -> delivery -> last commit -> lock
+//! start  lake answers? -> log (lock, replay) -> adopt numbers -> bind -> delivery, ledger -> listeners
+//! stop   not ready -> no new connections -> open requests finish -> delivery, ledger -> last commit -> lock
 //! ```
 
 use std::net::SocketAddr;
@@ -22,6 +22,7 @@ use weir_transforms::{Addition, Enricher};
 use crate::app::access::{self, Access};
 use crate::app::account::Base;
 use crate::app::intake::{self, Intake};
+use crate::app::ledger::Booking;
 use crate::app::metered::Metered;
 use crate::app::node::Node;
 use crate::app::parts::{self, Stores};
@@ -183,7 +184,12 @@ impl App {
         self.node.stop.send_replace(true);
         let requests = async { while self.tasks.join_next().await.is_some() {} };
         // What is not delivered yet stays in the log, so the sink need not wait for the requests.
-        tokio::join!(requests, self.node.delivery.stop());
+        let booking = async {
+            if let Some(booking) = &self.node.booking {
+                booking.stop().await;
+            }
+        };
+        tokio::join!(requests, self.node.delivery.stop(), booking);
         self.node.log.close().await?;
         self.node.telemetry.stop().await;
         Ok(())
@@ -296,6 +302,7 @@ fn build(
     let recent = Arc::<Log>::clone(&log);
     let engine = Engine::new(Arc::clone(&lake), recent, parts::engine_config(config));
     let engine = engine.map_err(|e| state("the query engine")(e.into()))?;
+    let own_clock = Arc::clone(&clock);
     let intake = Intake::new(intake::Parts {
         log: Arc::clone(&log),
         enricher: Arc::new(enricher),
@@ -319,8 +326,11 @@ fn build(
         Arc::clone(&dead),
         DeliveryConfig::default(),
     );
+    let booking = Booking::start(config, &lake, &own_clock, log.node().as_str());
+    let booking = booking.map_err(state("the ledger"))?;
     Ok(Node {
         intake,
+        booking,
         access,
         prices,
         engine,

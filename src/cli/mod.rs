@@ -14,6 +14,7 @@ pub(crate) mod prices;
 pub(crate) mod query;
 pub(crate) mod quotas;
 pub(crate) mod remote;
+pub(crate) mod reprice;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod tail;
@@ -50,6 +51,8 @@ enum Command {
     Schema,
     /// Recount: is what was accepted stored, set aside or pending, row for row?
     Verify(verify::Args),
+    /// Price booked calls of a time anew, by the price lists of today.
+    Reprice(reprice::Args),
     /// Look into a stopped node's write-ahead log, and mend it.
     #[command(subcommand)]
     Wal(wal::Command),
@@ -126,6 +129,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Query(args) => block_on(query::run(args)),
         Command::Cost(command) => block_on(cost::run(command)),
         Command::Verify(args) => block_on(verify::run(args)),
+        Command::Reprice(args) => block_on(reprice::run(args)),
         Command::Tail(args) => block_on(tail::run(args)),
         Command::Trace(args) => block_on(trace::run(args)),
         Command::Bench(args) => block_on(crate::bench::run(args)),

@@ -62,8 +62,53 @@ async fn offline(args: &Args) -> anyhow::Result<Value> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stores = Stores::open(&config, &clock).await?;
     let report = account::recount_parts(&stores.log, &stores.lake, &stores.dead).await;
+    let ledger = match config.ledger.enabled {
+        true => Some(Box::pin(account::of_ledger(&stores.lake)).await),
+        false => None,
+    };
     stores.log.close().await?;
-    Ok(report?.json())
+    let mut report = report?;
+    report.ledger = ledger.transpose()?;
+    Ok(report.json())
+}
+
+/// The ledger's account as lines; nothing where it was not computed.
+fn ledger(report: &Value) -> String {
+    let Some(account) = report.get("ledger").filter(|l| l.is_object()) else {
+        return String::new();
+    };
+    let number = |name: &str| account.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let text = |name: &str| account.get(name).and_then(Value::as_str).unwrap_or("?");
+    let ok = account.get("ok").and_then(Value::as_bool).unwrap_or(false);
+    let mut out = format!(
+        "\nledger: {} bookings of {} USD; all spans, computed once: {} calls of {} USD: {}\n",
+        number("bookings"),
+        text("booked_usd"),
+        number("calls"),
+        text("computed_usd"),
+        if ok { "equal" } else { "NOT equal" },
+    );
+    if number("spans_gone") > 0 {
+        out.push_str(&format!(
+            "        {} bookings of {} USD are of traces whose spans are no longer in the lake\n",
+            number("spans_gone"),
+            text("spans_gone_usd"),
+        ));
+    }
+    if number("wrong_traces") > 0 {
+        out.push_str(&format!(
+            "        {} traces are booked wrongly\n",
+            number("wrong_traces")
+        ));
+    }
+    if number("pending_batches") > 0 {
+        out.push_str(&format!(
+            "        {} batches are yet to be booked\n",
+            number("pending_batches")
+        ));
+    }
+    out.push('\n');
+    out
 }
 
 /// The report as a table.
@@ -93,6 +138,7 @@ pub(crate) fn text(report: &Value) -> String {
             number("difference"),
         ));
     }
+    out.push_str(&ledger(report));
     let ok = report.get("ok").and_then(Value::as_bool).unwrap_or(false);
     out.push_str(if ok {
         "accepted = stored + set aside + pending: every row is where it should be"

@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) wal: Wal,
     /// The Delta tables.
     pub(crate) lake: Lake,
+    /// The bookings of cost.
+    pub(crate) ledger: Ledger,
     /// What a query may cost.
     pub(crate) query: Query,
     /// How attributes become columns.
@@ -188,6 +190,27 @@ pub(crate) struct Lake {
     pub(crate) flush_rows: u64,
 }
 
+/// The bookings of cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ledger {
+    /// Whether this node books at all.
+    pub(crate) enabled: bool,
+    /// Bytes of memory.
+    pub(crate) memory: u64,
+    /// Bytes of disk for facts.
+    pub(crate) facts_disk: u64,
+    /// How long facts are kept.
+    pub(crate) facts_kept: Duration,
+    /// How often facts are written.
+    pub(crate) facts_written: Duration,
+    /// How far back the lake is searched for a trace.
+    pub(crate) lookback: Duration,
+    /// How often the lake is asked for new batches.
+    pub(crate) interval: Duration,
+    /// After how long another node takes over.
+    pub(crate) lease: Duration,
+}
+
 /// What a query may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Query {
@@ -310,6 +333,16 @@ impl Default for Config {
                 partition: "tenant_date".into(),
                 flush_interval: Duration::from_secs(10),
                 flush_rows: 64 << 10,
+            },
+            ledger: Ledger {
+                enabled: true,
+                memory: 256 << 20,
+                facts_disk: 8 << 30,
+                facts_kept: Duration::from_hours(6),
+                facts_written: Duration::from_mins(1),
+                lookback: Duration::from_hours(7 * 24),
+                interval: Duration::from_secs(1),
+                lease: Duration::from_secs(15),
             },
             query: Query {
                 memory: 512 << 20,

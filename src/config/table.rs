@@ -21,13 +21,18 @@ macro_rules! setting {
 }
 
 mod cost;
+mod ledger;
 mod transport;
 
 /// Every setting, in the order of the reference page.
 pub(crate) static SETTINGS: &[Setting] = &ALL;
 
 /// How many there are.
-const COUNT: usize = NODE.len() + transport::SETTINGS.len() + STATE.len() + cost::SETTINGS.len();
+const COUNT: usize = NODE.len()
+    + transport::SETTINGS.len()
+    + STATE.len()
+    + cost::SETTINGS.len()
+    + ledger::SETTINGS.len();
 
 /// The sections, one after the other.
 #[allow(
@@ -35,7 +40,13 @@ const COUNT: usize = NODE.len() + transport::SETTINGS.len() + STATE.len() + cost
     reason = "evaluated by the compiler, which refuses an index beyond the end"
 )]
 const ALL: [Setting; COUNT] = {
-    let sections = [NODE, transport::SETTINGS, STATE, cost::SETTINGS];
+    let sections = [
+        NODE,
+        transport::SETTINGS,
+        STATE,
+        cost::SETTINGS,
+        ledger::SETTINGS,
+    ];
     let mut all = [DATA_DIR; COUNT];
     let (mut to, mut section) = (0, 0);
     while section < sections.len() {

@@ -15,6 +15,7 @@ mod traffic;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use weir_ledger::Account;
 
 use self::folder::Folder;
 use self::replay::Replay;
@@ -30,13 +31,11 @@ const LAKE_WITHIN: Duration = Duration::from_secs(60);
 /// How often the account is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// A first answer to what each skill costs.
+/// What each skill costs, by the ledger.
 const COST_PER_SKILL: &str = "\
-SELECT coalesce(skill_name, '(unattributed)') AS skill, count(*) AS calls,
-       sum(usage_input_tokens) AS input_tokens, sum(usage_output_tokens) AS output_tokens,
-       sum(cost_usd) AS cost_usd
-FROM spans WHERE op_kind IN ('llm', 'embedding', 'rerank')
-GROUP BY 1 ORDER BY cost_usd DESC NULLS LAST, skill";
+SELECT skill, sum(calls) AS calls, sum(input_tokens) AS input_tokens,
+       sum(output_tokens) AS output_tokens, sum(cost_usd) AS cost_usd
+FROM cost_per_skill GROUP BY 1 ORDER BY cost_usd DESC NULLS LAST, skill";
 
 /// What `weir demo` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -119,12 +118,33 @@ async fn show(app: &App, folder: &Folder, exit: bool) -> anyhow::Result<()> {
     let report = stored(app).await?;
     out::line(&show::account(&report, waited.elapsed()))?;
 
+    let waited = Instant::now();
+    let ledger = booked(app).await?;
+    out::line(&show::booked(&ledger, waited.elapsed()))?;
+
     let client = Client::new(&format!("http://{}", to.http), None)?;
     let (rows, _) = query::rows(&client, COST_PER_SKILL).await?;
-    out::line("\nWhat does each skill cost? (first cut: the skill that a call itself names)\n")?;
+    out::line("\nWhat does each skill cost?\n")?;
     out::line(&query::table(&rows)?)?;
     out::line(&show::next_steps(to, folder, exit))?;
     Ok(())
+}
+
+/// Waits until the ledger has booked what is in the lake, and gives its account.
+async fn booked(app: &App) -> anyhow::Result<Account> {
+    let give_up = Instant::now() + LAKE_WITHIN;
+    loop {
+        let account = Box::pin(account::of_ledger(&app.node().lake)).await?;
+        if account.closes() && account.bookings > 0 && account.pending_batches == 0 {
+            return Ok(account);
+        }
+        ensure!(
+            Instant::now() < give_up,
+            "after {} s the ledger has not booked all spans",
+            LAKE_WITHIN.as_secs()
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Waits until every accepted row is in the lake's own files, and gives the account.

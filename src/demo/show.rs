@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use weir_ledger::Account;
+
 use super::folder::Folder;
 use super::replay::Taken;
 use super::traffic::Piece;
+use crate::app::ledger::dollars;
 use crate::app::{Addresses, account};
 
 /// Before anything is sent.
@@ -62,6 +65,16 @@ pub(super) fn account(report: &account::Report, waited: Duration) -> String {
     text
 }
 
+/// When all calls are booked.
+pub(super) fn booked(account: &Account, waited: Duration) -> String {
+    format!(
+        "\nBooked after {:.1} s more: {} calls for {} USD, as all spans come to, computed once",
+        waited.as_secs_f64(),
+        account.bookings,
+        dollars(account.booked),
+    )
+}
+
 /// What to try, with this very program and these addresses; `ended` where the server goes now.
 pub(super) fn next_steps(to: Addresses, folder: &Folder, ended: bool) -> String {
     let url = format!("http://{}", to.http);
@@ -72,8 +85,8 @@ pub(super) fn next_steps(to: Addresses, folder: &Folder, ended: bool) -> String 
         "Try next, in another terminal"
     };
     format!(
-        "\nA call that is traced twice, by a framework and by the provider's SDK, counts twice here,\n\
-         and most skills are named on a tool call beside the model call.\n\n\
+        "\nA call that is traced twice, by a framework and by the provider's SDK, is booked once, and a\n\
+         skill that is named on a tool call beside the model call is found.\n\n\
          {heading}\n\n  \
          {weir} query --url {url} \"SELECT op_kind, count(*) FROM spans GROUP BY 1 ORDER BY 2 DESC\"\n  \
          {weir} tail --url {url}\n  \

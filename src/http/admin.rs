@@ -36,10 +36,26 @@ pub(crate) async fn status(State(node): State<Arc<Node>>, request: Request) -> R
             "full": log.full,
             "broken": log.broken,
         },
+        "ledger": node.booking.as_ref().map(|b| ledger_state(&b.shown())),
         "in_flight_bytes": node.intake.budget.used(),
         "resends": { "remembered": resends, "window_s": window_s },
     });
     success(StatusCode::OK, body.to_string().into())
+}
+
+fn ledger_state(shown: &weir_ledger::Shown) -> serde_json::Value {
+    json!({
+        "booking": shown.booking,
+        "lag_s": shown.lag.as_secs_f64(),
+        "lag_batches": shown.lag_batches,
+        "rounds": shown.rounds,
+        "fenced": shown.fenced,
+        "spans": shown.spans,
+        "traces": shown.traces,
+        "bookings": shown.bookings,
+        "facts": shown.facts,
+        "last_error": shown.last_error,
+    })
 }
 
 /// The closing account, recounted in the sinks themselves; it reads the lake's files.
@@ -47,7 +63,7 @@ pub(crate) async fn verify(State(node): State<Arc<Node>>, request: Request) -> R
     if let Err(refusal) = auth::tenant(&node, request.headers(), Scope::Admin) {
         return refusal.into_response();
     }
-    match Box::pin(account::recount(&node)).await {
+    match Box::pin(account::verify(&node)).await {
         Ok(report) => success(StatusCode::OK, report.json().to_string().into()),
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "verify.failed");

@@ -19,6 +19,9 @@ use crate::http::ocsf::success;
 /// How far behind the lake may be before it is told: many flushes, and far below what the log holds.
 const LAG_MAX: Duration = Duration::from_mins(5);
 
+/// How far behind the lake the ledger may be before it is told: many rounds.
+const LEDGER_LAG_MAX: Duration = Duration::from_mins(1);
+
 /// Something that is amiss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
@@ -32,6 +35,8 @@ enum Reason {
     LakeUnreachable,
     /// Sinks do not keep up.
     LakeLagging,
+    /// The ledger does not keep up.
+    LedgerLagging,
 }
 
 impl Reason {
@@ -42,6 +47,7 @@ impl Reason {
             Self::DiskFull => "disk_full",
             Self::LakeUnreachable => "lake_unreachable",
             Self::LakeLagging => "lake_lagging",
+            Self::LedgerLagging => "ledger_lagging",
         }
     }
 
@@ -49,7 +55,7 @@ impl Reason {
     fn blocks(self) -> bool {
         match self {
             Self::Broken | Self::Draining | Self::DiskFull => true,
-            Self::LakeUnreachable | Self::LakeLagging => false,
+            Self::LakeUnreachable | Self::LakeLagging | Self::LedgerLagging => false,
         }
     }
 
@@ -70,6 +76,10 @@ impl Reason {
                 "rows wait for the lake for more than 5 minutes; they are safe in the log. \
                  `weir_sink_failures_total` and the server's log say why"
             }
+            Self::LedgerLagging => {
+                "spans in the lake wait for the ledger for more than a minute, so cost is behind; \
+                 `weir_ledger_failures_total` and the server's log say why"
+            }
         }
     }
 }
@@ -79,12 +89,15 @@ fn reasons(node: &Node) -> Vec<Reason> {
     let log = node.log.status();
     let unreachable = !node.lake_reached.get() || node.delivery.status().breaker_open;
     let lagging = node.lags().iter().any(|(_, lag)| *lag > LAG_MAX);
+    let booking = node.booking.as_ref().map(|b| b.shown().lag);
+    let ledger = booking.is_some_and(|lag| lag > LEDGER_LAG_MAX);
     let all = [
         (log.broken, Reason::Broken),
         (node.is_stopping(), Reason::Draining),
         (log.full, Reason::DiskFull),
         (unreachable, Reason::LakeUnreachable),
         (lagging, Reason::LakeLagging),
+        (ledger, Reason::LedgerLagging),
     ];
     let found = all.into_iter().filter(|(is, _)| *is);
     found.map(|(_, reason)| reason).collect()

@@ -1,11 +1,13 @@
 SELECT
-    coalesce(skill_name, '(unattributed)') AS skill,
+    coalesce(skill, '(unattributed)') AS skill,
     coalesce(model, '(unknown)') AS model,
-    count(*) AS calls,
-    sum(usage_input_tokens) AS input_tokens,
-    sum(usage_output_tokens) AS output_tokens,
-    sum(cost_usd) AS cost_usd,
-    count(*) - count(cost_usd) AS calls_without_cost
-FROM spans
-WHERE op_kind IN ('llm', 'embedding', 'rerank')
+    cast(sum(sign) AS bigint) AS calls,
+    sum(sign * usage_input_tokens) AS input_tokens,
+    sum(sign * usage_output_tokens) AS output_tokens,
+    CASE
+        WHEN sum(CASE WHEN cost_usd IS NULL THEN 0 ELSE sign END) > 0 THEN sum(sign * cost_usd)
+    END AS cost_usd,
+    cast(sum(CASE WHEN cost_usd IS NULL THEN sign ELSE 0 END) AS bigint) AS calls_without_cost
+FROM cost_ledger
 GROUP BY 1, 2
+HAVING sum(sign) <> 0

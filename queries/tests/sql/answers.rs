@@ -27,7 +27,7 @@ enum State {
 
 async fn site(state: State) -> Site {
     let site = Site::new(Partition::DateAndTenant).await;
-    for dataset in [Dataset::Spans, Dataset::ProxyAudit] {
+    for dataset in [Dataset::Spans, Dataset::ProxyAudit, Dataset::CostLedger] {
         let path = testdata().join(format!("{}.ndjson", dataset.name()));
         let text = fs::read_to_string(path).unwrap();
         let objects: Vec<Value> = text

@@ -119,6 +119,24 @@ families! {
         "1 while a failing sink is left alone";
     COMMITS = Histogram "weir_batch_commit_seconds" ["sink"],
         "How long a commit of batches to the sink takes";
+    LEDGER_BOOKING = Gauge "weir_ledger_booking" [],
+        "1 on the node that books cost; of all nodes on one lake it is one";
+    LEDGER_LAG = Gauge "weir_ledger_lag_seconds" [],
+        "How long spans have been in the lake that are not booked";
+    LEDGER_LAG_BATCHES = Gauge "weir_ledger_lag_batches" [], "How many batches these are";
+    LEDGER_ROUNDS = Counter "weir_ledger_rounds_total" [], "Commits of the ledger by this node";
+    LEDGER_FENCED = Counter "weir_ledger_fenced_total" [],
+        "Commits given up, as another node had been faster";
+    LEDGER_SPANS = Counter "weir_ledger_spans_total" [], "Spans that the ledger has read";
+    LEDGER_TRACES = Counter "weir_ledger_traces_total" [],
+        "Traces computed, each as often as spans came to it";
+    LEDGER_BOOKINGS = Counter "weir_ledger_bookings_total" [], "Rows booked, of either sign";
+    LEDGER_REREAD = Counter "weir_ledger_reread_traces_total" [],
+        "Traces read again from the lake, since a late span came to them";
+    LEDGER_FAILURES = Counter "weir_ledger_failures_total" [], "Steps that failed and were taken again";
+    LEDGER_FACTS = Gauge "weir_ledger_facts" [], "Spans that the ledger knows without the lake";
+    LEDGER_DISK = Gauge "weir_ledger_facts_disk_bytes" [], "Disk that they take";
+    LEDGER_MEMORY = Gauge "weir_ledger_memory_bytes" [], "Memory that they take";
     LOG_DISK = Gauge "weir_log_disk_bytes" [], "Bytes of the log's files";
     LOG_BUDGET = Gauge "weir_log_budget_bytes" [], "Bytes that they may take";
     LOG_SEGMENTS = Gauge "weir_log_segments" [], "Segment files";

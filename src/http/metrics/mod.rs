@@ -18,6 +18,7 @@ use crate::app::Node;
 use crate::app::account::{self, Line};
 use crate::app::counters::{ROUTES, RouteCounters, TenantCounters, read};
 use crate::app::histogram::Shown;
+use crate::app::ledger::Booking;
 use crate::cli::logging;
 use families::Family;
 use text::{Text, float, float_of};
@@ -34,6 +35,7 @@ pub(crate) async fn scrape(State(node): State<Arc<Node>>) -> Response {
     door(&mut text, &node);
     balance(&mut text, &node);
     delivery(&mut text, &node);
+    ledger(&mut text, &node);
     log(&mut text, &node);
     of_process(&mut text, &node);
     let mut response = Response::new(Body::from(text.finish()));
@@ -203,6 +205,33 @@ fn delivery(text: &mut Text, node: &Node) {
     let open = float(u64::from(status.breaker_open));
     text.many(families::BREAKER, [([sink()], open)]);
     text.histograms(families::COMMITS, [([sink()], node.commits.shown())]);
+}
+
+/// How the bookings of cost go.
+fn ledger(text: &mut Text, node: &Node) {
+    let shown = node
+        .booking
+        .as_ref()
+        .map(Booking::shown)
+        .unwrap_or_default();
+    let all = [
+        (families::LEDGER_BOOKING, float(u64::from(shown.booking))),
+        (families::LEDGER_LAG, shown.lag.as_secs_f64()),
+        (families::LEDGER_LAG_BATCHES, float(shown.lag_batches)),
+        (families::LEDGER_ROUNDS, float(shown.rounds)),
+        (families::LEDGER_FENCED, float(shown.fenced)),
+        (families::LEDGER_SPANS, float(shown.spans)),
+        (families::LEDGER_TRACES, float(shown.traces)),
+        (families::LEDGER_BOOKINGS, float(shown.bookings)),
+        (families::LEDGER_REREAD, float(shown.reread)),
+        (families::LEDGER_FAILURES, float(shown.failures)),
+        (families::LEDGER_FACTS, float(shown.facts)),
+        (families::LEDGER_DISK, float(shown.facts_disk_bytes)),
+        (families::LEDGER_MEMORY, float(shown.memory_bytes)),
+    ];
+    for (family, value) in all {
+        text.one(family, value);
+    }
 }
 
 fn log(text: &mut Text, node: &Node) {

@@ -1,0 +1,173 @@
+//! The ledger's account: what stands in it, against what all spans up to its cursors come to when
+//! they are computed once.
+
+use std::collections::{BTreeMap, HashMap};
+
+use arrow_array::RecordBatch;
+use serde::Serialize;
+use weir_lake::{Lake, Snapshot};
+use weir_model::Dataset;
+use weir_transforms::trace::{Booking, Fact, Shared};
+
+use crate::LedgerError;
+use crate::booked::{self, Booked};
+use crate::order::Order;
+use crate::place::{LEDGER_NODE, Place};
+use crate::prices::PriceLists;
+use crate::round::Come;
+use crate::store::TraceKey;
+use crate::trace::{Known, Terms};
+use crate::window::{Cursors, Reader, Window};
+
+/// Spans that are looked at in one pass over the files; a larger lake takes several.
+const ROWS_AT_ONCE: u64 = 2_000_000;
+
+/// The account; amounts are in 10^-12 US dollars.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// Bookings that stand.
+    pub bookings: u64,
+    /// What they come to.
+    pub booked: i128,
+    /// Calls that are billed by all spans up to the ledger's cursors.
+    pub calls: u64,
+    /// What these come to, each under the list that it was booked by.
+    pub computed: i128,
+    /// Bookings of traces some of whose spans are no longer in the lake, which cannot be computed
+    /// again; they are in `bookings`, and their amount in `booked`.
+    pub gone: u64,
+    /// What these come to.
+    pub gone_amount: i128,
+    /// Traces whose bookings are not what their spans come to, though these are all there.
+    pub wrong_traces: u64,
+    /// Batches of spans in the lake that the ledger has not booked yet.
+    pub pending_batches: u64,
+}
+
+impl Account {
+    /// Whether every booking is as its spans want it.
+    pub fn closes(&self) -> bool {
+        self.wrong_traces == 0 && self.booked - self.gone_amount == self.computed
+    }
+}
+
+/// Computes the account of the ledger in `lake`, by reading all of spans and ledger.
+///
+/// # Errors
+///
+/// Where a table or an object beside it cannot be read.
+pub async fn account(lake: &Lake, prices: &dyn PriceLists) -> Result<Account, LedgerError> {
+    let ledger = lake.snapshot(Dataset::CostLedger).await?;
+    let place = Place::in_lake(&ledger);
+    let spans = lake.snapshot(Dataset::Spans).await?;
+    let mut order = Order::new(lake);
+    order.load(place.entries).await?;
+    let latest: Cursors = spans.nodes().map(|(n, b)| (n.clone(), b)).collect();
+    let mut account = Account {
+        pending_batches: Window::between(&place.cursors, &latest).batches(),
+        ..Account::default()
+    };
+    let passes = spans.rows().div_ceil(ROWS_AT_ONCE).max(1);
+    for pass in 0..passes {
+        let mut tables = Tables {
+            lake,
+            place: &place,
+            ours: |key: &TraceKey| key.hash() % passes == pass,
+            shared: Shared::default(),
+        };
+        let facts = tables.facts(&spans).await?;
+        let booked = tables.booked(&ledger).await?;
+        add(&mut account, facts, booked, prices, &order);
+    }
+    Ok(account)
+}
+
+struct Tables<'a, F> {
+    lake: &'a Lake,
+    place: &'a Place,
+    ours: F,
+    shared: Shared,
+}
+
+impl<F: Fn(&TraceKey) -> bool> Tables<'_, F> {
+    async fn facts(
+        &mut self,
+        spans: &Snapshot,
+    ) -> Result<HashMap<TraceKey, Vec<Fact>>, LedgerError> {
+        let window = Window::between(&Cursors::new(), &self.place.cursors);
+        let mut reader = Reader::new(Dataset::Spans, Fact::columns());
+        let mut come = Come::default();
+        for file in spans.files().iter().filter(|f| window.may_hold(f)) {
+            let (ours, shared) = (&self.ours, &mut self.shared);
+            let each = |piece: RecordBatch| come.add(&piece, shared, |key, _| ours(key));
+            reader.each(self.lake, file, &window, each).await?;
+        }
+        Ok(come.by_trace)
+    }
+
+    async fn booked(&self, ledger: &Snapshot) -> Result<BTreeMap<TraceKey, Booked>, LedgerError> {
+        let to = Cursors::from([(LEDGER_NODE.clone(), self.place.batch)]);
+        let window = Window::between(&Cursors::new(), &to);
+        let mut reader = Reader::new(Dataset::CostLedger, booked::COLUMNS.iter().copied());
+        let mut all: BTreeMap<TraceKey, Booked> = BTreeMap::new();
+        for file in ledger.files().iter().filter(|f| window.may_hold(f)) {
+            let each = |piece: RecordBatch| {
+                for (key, row) in booked::from_rows(&piece).filter(|(key, _)| (self.ours)(key)) {
+                    all.entry(key).or_default().add(row);
+                }
+                Ok::<(), LedgerError>(())
+            };
+            reader.each(self.lake, file, &window, each).await?;
+        }
+        Ok(all)
+    }
+}
+
+fn sum<'a>(bookings: impl Iterator<Item = &'a Booking>) -> i128 {
+    bookings.filter_map(|b| b.cost).sum()
+}
+
+fn add(
+    account: &mut Account,
+    mut facts: HashMap<TraceKey, Vec<Fact>>,
+    booked: BTreeMap<TraceKey, Booked>,
+    prices: &dyn PriceLists,
+    order: &Order,
+) {
+    let mut all: BTreeMap<TraceKey, Booked> = booked;
+    for key in facts.keys() {
+        all.entry(key.clone()).or_default();
+    }
+    for (key, booked) in all {
+        let of = prices.of(&key.tenant);
+        let terms = Terms {
+            prices: of.as_ref(),
+            entries: order.entries(),
+            now_us: 0,
+        };
+        let known = Known {
+            facts: facts.remove(&key).unwrap_or_default(),
+            booked,
+            additions_only: false,
+        };
+        let after = known.after(&key, &[], &terms);
+        let standing = known.booked.standing();
+        let bookings = standing.len() as u64;
+        let amount = sum(standing.iter().map(|(_, b)| *b));
+        account.bookings += bookings;
+        account.booked += amount;
+        let same = after.iter().eq(standing.iter().map(|(_, b)| *b));
+        // A booked span that the lake does not have any more: the trace cannot be judged.
+        let gone = standing
+            .iter()
+            .any(|(_, b)| !known.facts.iter().any(|f| f.span == b.span));
+        if gone {
+            account.gone += bookings;
+            account.gone_amount += amount;
+            continue;
+        }
+        account.calls += after.len() as u64;
+        account.computed += sum(after.iter());
+        account.wrong_traces += u64::from(!same);
+    }
+}

@@ -1,0 +1,214 @@
+//! The ledger beside the node: its thread, its lease, and what can be asked of it.
+//!
+//! It computes for long stretches, so it has a thread of its own among those that may block; only
+//! the lease's signs of life run beside the requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use weir_lake::Lake;
+use weir_ledger::{Account, LedgerConfig, LedgerError, PriceLists, Shown, Status};
+use weir_model::{Clock, TenantId};
+use weir_transforms::{PriceList, Prices};
+
+use crate::app::parts::size;
+use crate::config::Config;
+
+/// How long a step may take to its end at a stop; cut off, it is taken again by whoever is next.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+/// How long after a panic the ledger is opened again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// The embedded list, for every tenant.
+struct Standard(Arc<PriceList>);
+
+impl std::fmt::Debug for Standard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Standard").field(&self.0.name()).finish()
+    }
+}
+
+impl PriceLists for Standard {
+    fn of(&self, _: &TenantId) -> Arc<dyn Prices> {
+        Arc::<PriceList>::clone(&self.0)
+    }
+}
+
+/// The lists that spans are priced by.
+///
+/// # Errors
+///
+/// Where the embedded list cannot be read: a defect.
+pub(crate) fn price_lists() -> Result<Arc<dyn PriceLists>, weir_transforms::ListError> {
+    Ok(Arc::new(Standard(Arc::new(PriceList::standard()?))))
+}
+
+/// The ledger of a running node.
+#[derive(Debug)]
+pub(crate) struct Booking {
+    status: Arc<Mutex<Arc<Status>>>,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What the ledger works on.
+#[derive(Clone, Debug)]
+struct Parts {
+    lake: Arc<Lake>,
+    prices: Arc<dyn PriceLists>,
+    clock: Arc<dyn Clock>,
+    config: LedgerConfig,
+    node: String,
+}
+
+/// The ledger's own configuration.
+pub(crate) fn ledger_config(config: &Config) -> LedgerConfig {
+    let set = &config.ledger;
+    LedgerConfig {
+        folder: config.data_dir.join("ledger"),
+        memory_bytes: size(set.memory),
+        disk_bytes: set.facts_disk,
+        facts_kept: set.facts_kept,
+        lookback: set.lookback,
+        keep_every: set.facts_written,
+        interval: set.interval,
+        lease: set.lease,
+    }
+}
+
+impl Booking {
+    /// Starts the ledger of `node`; `None` where it is switched off.
+    ///
+    /// # Errors
+    ///
+    /// Where its store cannot be opened, or the price list not be read.
+    pub(crate) fn start(
+        config: &Config,
+        lake: &Arc<Lake>,
+        clock: &Arc<dyn Clock>,
+        node: &str,
+    ) -> Result<Option<Self>, Box<dyn std::error::Error + Send + Sync>> {
+        if !config.ledger.enabled {
+            return Ok(None);
+        }
+        let parts = Parts {
+            lake: Arc::clone(lake),
+            prices: price_lists()?,
+            clock: Arc::clone(clock),
+            config: ledger_config(config),
+            node: node.to_owned(),
+        };
+        let (ledger, lease) = parts.open()?;
+        let (stop, stopped) = watch::channel(false);
+        let (held, holds) = watch::channel(false);
+        let status = Arc::new(Mutex::new(ledger.status()));
+        let length = parts.config.lease;
+        let keep = weir_ledger::keep_lease(lease, length, held, stopped.clone());
+        let shown = Arc::clone(&status);
+        let work = work(parts, ledger, shown, (holds, stopped));
+        let tasks = vec![tokio::spawn(keep), tokio::spawn(work)];
+        Ok(Some(Self {
+            status,
+            stop,
+            tasks: Mutex::new(tasks),
+            clock: Arc::clone(clock),
+        }))
+    }
+
+    /// How it stands.
+    pub(crate) fn shown(&self) -> Shown {
+        let status = Arc::clone(&self.status.lock());
+        status.shown(self.clock.now_us())
+    }
+
+    /// Stops it: the last commit is made or not, and the store is written.
+    pub(crate) async fn stop(&self) {
+        self.stop.send_replace(true);
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        // A task that has panicked has nothing more to stop.
+        let all = futures::future::join_all(tasks);
+        if tokio::time::timeout(STOP_WITHIN, all).await.is_err() {
+            tracing::warn!("ledger.stop.cut");
+        }
+    }
+}
+
+impl Parts {
+    fn open(&self) -> Result<(weir_ledger::Ledger, weir_lake::Lease), LedgerError> {
+        let prices = Arc::clone(&self.prices);
+        let own = (self.config.clone(), self.node.as_str());
+        weir_ledger::open(&self.lake, prices, &self.clock, own)
+    }
+}
+
+/// Runs the ledger, again where it ended before the stop.
+async fn work(
+    parts: Parts,
+    first: weir_ledger::Ledger,
+    status: Arc<Mutex<Arc<Status>>>,
+    (holds, mut stopped): (watch::Receiver<bool>, watch::Receiver<bool>),
+) {
+    let mut next = Some(first);
+    while let Some(ledger) = next.take() {
+        *status.lock() = ledger.status();
+        let runtime = tokio::runtime::Handle::current();
+        let (holds, stop) = (holds.clone(), stopped.clone());
+        let run = move || {
+            let run = weir_ledger::run(ledger, Vec::new(), holds, stop);
+            runtime.block_on(run);
+        };
+        let ended = tokio::task::spawn_blocking(run).await;
+        if ended.is_ok() || *stopped.borrow() {
+            return;
+        }
+        tracing::error!("ledger.panicked");
+        while next.is_none() {
+            let pause = tokio::time::timeout(AGAIN_AFTER, stopped.wait_for(|stop| *stop));
+            if pause.await.is_ok() {
+                return;
+            }
+            match parts.open() {
+                Ok((ledger, _)) => next = Some(ledger),
+                Err(error) => tracing::warn!(%error, "ledger.step.failed"),
+            }
+        }
+    }
+}
+
+/// The ledger's account as an answer; amounts in US dollars, as text to the last digit.
+pub(crate) fn account_json(account: &Account) -> serde_json::Value {
+    serde_json::json!({
+        "ok": account.closes(),
+        "bookings": account.bookings,
+        "booked_usd": dollars(account.booked),
+        "calls": account.calls,
+        "computed_usd": dollars(account.computed),
+        "spans_gone": account.gone,
+        "spans_gone_usd": dollars(account.gone_amount),
+        "wrong_traces": account.wrong_traces,
+        "pending_batches": account.pending_batches,
+    })
+}
+
+/// An amount of 10^-12 US dollars as decimal text.
+pub(crate) fn dollars(amount: i128) -> String {
+    let sign = if amount < 0 { "-" } else { "" };
+    let size = amount.unsigned_abs();
+    let one = 1_000_000_000_000;
+    format!("{sign}{}.{:012}", size / one, size % one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_written_to_the_last_digit() {
+        assert_eq!(dollars(-1), "-0.000000000001");
+        assert_eq!(dollars(12_000_000_000_034), "12.000000000034");
+    }
+}
