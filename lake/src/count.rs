@@ -27,10 +27,10 @@ const FILES_AT_ONCE: usize = 4;
 const FOOTER_BYTES: usize = 64 * 1024;
 
 /// A file in the store, read by ranges.
-struct ObjectFile {
-    store: Arc<dyn ObjectStore>,
-    path: Path,
-    size: u64,
+pub(crate) struct ObjectFile {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) path: Path,
+    pub(crate) size: u64,
 }
 
 impl AsyncFileReader for ObjectFile {
@@ -80,7 +80,7 @@ pub(crate) async fn rows(
 }
 
 /// Whether the file's statistics leave room for rows of these batches.
-fn may_hold(file: &LakeFile, node: &NodeId, batches: &RangeInclusive<i64>) -> bool {
+pub(crate) fn may_hold(file: &LakeFile, node: &NodeId, batches: &RangeInclusive<i64>) -> bool {
     let bounds = |name: &str| file.stats.get(name).and_then(|s| s.bounds.as_ref());
     let node_fits = match bounds("_node") {
         Some(Bounds::Text { min, max }) => {

@@ -44,7 +44,7 @@ const KEYS_MAX: usize = 100_000;
 pub(crate) struct Intake {
     log: Arc<Log>,
     enricher: Arc<Enricher>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     limits: Limits,
     /// Bodies as sent, by content.
     bodies: Resends,

@@ -19,6 +19,7 @@ pub(crate) mod parts;
 pub(crate) mod prepare;
 pub(crate) mod quota;
 pub(crate) mod resends;
+pub(crate) mod rollups;
 pub(crate) mod running;
 
 pub(crate) use node::Node;

@@ -27,6 +27,7 @@ use crate::app::intake::{self, Intake};
 use crate::app::metered::Metered;
 use crate::app::node::Node;
 use crate::app::parts::{self, Stores};
+use crate::app::rollups;
 use crate::cli::exit::Exit;
 use crate::config::{Config, Listen};
 use crate::http::conn::Host;
@@ -245,6 +246,8 @@ impl App {
         access::keep(&node, &mut tasks);
         let hinted = Arc::clone(&node);
         tasks.spawn(async move { hint_when_idle(&hinted).await });
+        let summed = Arc::clone(&node);
+        tasks.spawn(async move { rollups::keep(&summed).await });
         if let Some(certificates) = certificates.clone() {
             let node = Arc::clone(&node);
             tasks.spawn(async move {

@@ -46,6 +46,8 @@ const EVENTS: &[Listed] = &[
     ("query.spill.left_behind", "Spill files of a query could not be deleted."),
     ("query.threads.failed", "The threads of the query engine could not be started."),
     ("quota.storage.unknown", "What tenants hold in the lake could not be measured; the last figures stay."),
+    ("rollup.failed", "The tables of sums could not be brought up with the ledger; queries read the ledger meanwhile."),
+    ("query.rollup.unreadable", "The rows of a rollup are not what it asked for: a defect of weir, please report it."),
     ("sink.attempt.failed", "A sink did not take a batch; it is offered again. Logged once in 10 s for a sink and dataset."),
     ("sink.batch.lost", "ROWS LOST: the log has lost a batch to damage before the sink got it."),
     ("sink.batch.refused", "A sink refuses a batch for good; its rows are offered in smaller pieces."),
