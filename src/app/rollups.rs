@@ -202,4 +202,4 @@ impl Replaced {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,6 +11,7 @@ pub(crate) mod place;
 pub(crate) mod query;
 pub(crate) mod quotas;
 pub(crate) mod remote;
+pub(crate) mod rollup;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod tail;
@@ -43,6 +44,9 @@ enum Command {
     Demo(crate::demo::Args),
     /// Ask a running server in SQL.
     Query(query::Args),
+    /// Sum up cost, calls, tokens and latency.
+    #[command(subcommand)]
+    Rollup(rollup::Command),
     /// Print the reference of the SQL tables, views, columns and functions.
     Schema,
     /// Recount: is what was accepted stored, set aside or pending, row for row?
@@ -110,6 +114,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Demo(args) => block_on(crate::demo::run(args)),
         Command::Query(args) => block_on(query::run(args)),
+        Command::Rollup(command) => block_on(rollup::run(command)),
         Command::Verify(args) => block_on(verify::run(args)),
         Command::Tail(args) => block_on(tail::run(args)),
         Command::Trace(args) => block_on(trace::run(args)),

@@ -6,6 +6,7 @@ mod contract;
 mod edge;
 mod http2;
 mod limits;
+mod rollups;
 mod secured;
 mod seed_product;
 mod transport;
