@@ -17,7 +17,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["model"]),
     ("sinks", &["model", "lake"]),
     ("queries", &["model", "lake"]),
-    ("benches", &["model", "ingest", "transforms", "lake"]),
+    (
+        "benches",
+        &["model", "ingest", "transforms", "lake", "queries"],
+    ),
     ("xtask", &[]),
     (
         ".",
