@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod connect;
+pub(crate) mod cost;
 pub(crate) mod exit;
 pub(crate) mod keys;
 pub(crate) mod logging;
@@ -47,6 +48,9 @@ enum Command {
     /// Sum up cost, calls, tokens and latency.
     #[command(subcommand)]
     Rollup(rollup::Command),
+    /// Look into what was booked, and hold it against a provider's own figures.
+    #[command(subcommand)]
+    Cost(cost::Command),
     /// Print the reference of the SQL tables, views, columns and functions.
     Schema,
     /// Recount: is what was accepted stored, set aside or pending, row for row?
@@ -114,6 +118,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Demo(args) => block_on(crate::demo::run(args)),
         Command::Query(args) => block_on(query::run(args)),
+        Command::Cost(command) => block_on(cost::run(command)),
         Command::Rollup(command) => block_on(rollup::run(command)),
         Command::Verify(args) => block_on(verify::run(args)),
         Command::Tail(args) => block_on(tail::run(args)),
