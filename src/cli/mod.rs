@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod cost;
 pub(crate) mod exit;
+pub(crate) mod export;
 pub(crate) mod keys;
 pub(crate) mod logging;
 pub(crate) mod out;
@@ -51,6 +52,9 @@ enum Command {
     /// Look into what was booked, and hold it against a provider's own figures.
     #[command(subcommand)]
     Cost(cost::Command),
+    /// Write cost into a file for other programs.
+    #[command(subcommand)]
+    Export(export::Command),
     /// Print the reference of the SQL tables, views, columns and functions.
     Schema,
     /// Recount: is what was accepted stored, set aside or pending, row for row?
@@ -118,6 +122,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Demo(args) => block_on(crate::demo::run(args)),
         Command::Query(args) => block_on(query::run(args)),
+        Command::Export(command) => block_on(export::run(command)),
         Command::Cost(command) => block_on(cost::run(command)),
         Command::Rollup(command) => block_on(rollup::run(command)),
         Command::Verify(args) => block_on(verify::run(args)),

@@ -101,7 +101,11 @@ fn path(args: &Args) -> String {
 }
 
 /// All pages as one.
-async fn whole(client: &crate::client::Client, path: &str) -> anyhow::Result<Value> {
+///
+/// # Errors
+///
+/// What the server says is wrong, or that it could not be reached.
+pub(crate) async fn whole(client: &crate::client::Client, path: &str) -> anyhow::Result<Value> {
     let ask = async |path: String| -> anyhow::Result<Value> {
         let body = client.get(&path).await?.success()?;
         serde_json::from_slice(&body).context("the answer is no JSON")
