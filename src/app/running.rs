@@ -23,6 +23,7 @@ use weir_transforms::Enricher;
 
 use crate::app::access::{self, Access};
 use crate::app::account::Base;
+use crate::app::budgets::{self, Budgets};
 use crate::app::intake::{self, Intake};
 use crate::app::metered::Metered;
 use crate::app::node::Node;
@@ -246,6 +247,8 @@ impl App {
         access::keep(&node, &mut tasks);
         let hinted = Arc::clone(&node);
         tasks.spawn(async move { hint_when_idle(&hinted).await });
+        let spent = Arc::clone(&node);
+        tasks.spawn(async move { budgets::keep(&spent).await });
         let summed = Arc::clone(&node);
         tasks.spawn(async move { rollups::keep(&summed).await });
         if let Some(certificates) = certificates.clone() {
@@ -381,6 +384,8 @@ fn build(
         body: parts::body_limits(config),
         in_flight_bytes: parts::size(config.limits.in_flight),
     });
+    let budgets = Budgets::open(&config.budgets.file);
+    let budgets = budgets.map_err(|e| state("the file of budgets")(e.into()))?;
     let sink = LakeSink::new(Arc::clone(&lake))
         .with_flush_interval(config.lake.flush_interval)
         .with_flush_rows(parts::size(config.lake.flush_rows));
@@ -407,6 +412,7 @@ fn build(
         question_bytes_max: parts::question_bytes_max(config),
         base,
         commits,
+        budgets,
         telemetry,
         show_tenants: config.metrics.tenants,
         data_dir: config.data_dir.clone(),

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use chrono::{DateTime, Datelike, NaiveDate};
+use chrono::DateTime;
 use serde_json::{Map, Value, json};
 use weir_model::TenantId;
 use weir_queries::{Dimension, Rollup, RollupQuestion, RollupSums};
 
 use crate::app::Node;
+use crate::app::budgets::{Period, Standing, State as BudgetState};
 use crate::http::refusal::Refusal;
 use crate::http::rollups::question::{bad, count, parameters, time};
 use crate::http::rollups::{admitted, ask, counted, tagged};
@@ -201,6 +202,8 @@ struct Forecast {
     /// Of the last 24 hours; `None` where nothing was called in them.
     of_day: Option<i128>,
     period: (i64, i64),
+    /// The budget for the month of just what was asked for, if there is one.
+    state: Option<BudgetState>,
 }
 
 impl Forecast {
@@ -210,7 +213,7 @@ impl Forecast {
         asked: &Asked,
         (rollup, now_us): (&Rollup, i64),
     ) -> Result<Self, Refusal> {
-        let (start, end) = month_of(now_us).ok_or_else(Refusal::internal)?;
+        let (start, end) = Period::Month.around(now_us).ok_or_else(Refusal::internal)?;
         let since = |since_us: i64| RollupQuestion {
             since_us: Some(since_us),
             until_us: Some(now_us),
@@ -224,18 +227,39 @@ impl Forecast {
             of_month: month.known_usd("cost_usd"),
             of_day: (day.count("calls") > 0).then(|| day.known_usd("cost_usd")),
             period: (start, end),
+            state: budget_for(node, tenant, asked),
         })
     }
 
     fn budget(&self) -> Value {
+        let Some(state) = &self.state else {
+            return json!({
+                "configured": false,
+                "limit_usd": null,
+                "spend_usd": usd::number(self.spend),
+                "remaining_usd": null,
+                "exceeded": false,
+                "utilization": null,
+            });
+        };
         json!({
-            "configured": false,
-            "limit_usd": null,
-            "spend_usd": usd::number(self.spend),
-            "remaining_usd": null,
-            "exceeded": false,
-            "utilization": null,
+            "configured": true,
+            "limit_usd": usd::number(state.budget.limit),
+            "spend_usd": usd::number(state.spend),
+            "remaining_usd": usd::number(state.remaining()),
+            "exceeded": state.standing == Standing::Exceeded,
+            "utilization": state.used(),
         })
+    }
+
+    /// When the budget is used up at the rate of the last 24 hours, if that is within its month.
+    fn exhausted_at(&self) -> Option<i64> {
+        let state = self.state.as_ref()?;
+        let rate = self.of_day.filter(|rate| *rate > 0)?;
+        let left = state.remaining().max(0);
+        let wait = left.checked_mul(DAY_US.into())?.checked_div(rate)?;
+        let at = self.now_us.checked_add(i64::try_from(wait).ok()?)?;
+        (at < self.period.1).then_some(at)
     }
 
     /// Spent until now, and the rate of the last 24 hours for what is left of the month.
@@ -255,26 +279,36 @@ impl Forecast {
             // To the minute, so that an answer that says nothing new has the tag of the last one.
             "now": rfc3339(self.now_us - self.now_us.rem_euclid(60_000_000)),
             "current_spend_usd": usd::number(self.spend),
-            "budget_limit_usd": null,
+            "budget_limit_usd": self.state.as_ref().map(|s| usd::number(s.budget.limit)),
             "burn_rate_usd_per_day": self.of_day.map(usd::number),
             "burn_rate_basis": known.then_some("trailing_24h"),
             "projected_period_spend_usd": self.projected().map(usd::number),
             "period_start": when(self.period.0),
             "period_end": when(self.period.1),
-            "days_remaining": null,
-            "projected_exhaustion_at": null,
-            "status": if known { "no_budget" } else { "insufficient_history" },
+            "days_remaining": self.exhausted_at().map(|at| (at - self.now_us) / DAY_US),
+            "projected_exhaustion_at": self.exhausted_at().and_then(|at| rfc3339(at - at.rem_euclid(60_000_000))),
+            "status": match &self.state {
+                Some(state) => state.standing.word(),
+                None if known => "no_budget",
+                None => "insufficient_history",
+            },
         })
     }
 }
 
-/// The start of the month that holds a time, and of the next one.
-fn month_of(us: i64) -> Option<(i64, i64)> {
-    let date = DateTime::from_timestamp_micros(us)?.date_naive();
-    let start = NaiveDate::from_ymd_opt(date.year(), date.month(), 1)?;
-    let end = start.checked_add_months(chrono::Months::new(1))?;
-    let at = |day: NaiveDate| Some(day.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros());
-    Some((at(start)?, at(end)?))
+/// The budget for a month of the tenant, or of the one agent or cost centre that was asked for.
+fn budget_for(node: &Node, tenant: &TenantId, asked: &Asked) -> Option<BudgetState> {
+    let mut all = node.budgets.of(tenant).into_iter();
+    all.find(|state| {
+        let budget = &state.budget;
+        let of = budget.scope.zip(budget.name.as_deref());
+        let same = match asked.only.as_slice() {
+            [] => of.is_none(),
+            [(dimension, name)] => of == Some((*dimension, name.as_str())),
+            _ => false,
+        };
+        same && budget.period == Period::Month
+    })
 }
 
 fn rfc3339(us: i64) -> Option<String> {

@@ -11,6 +11,9 @@ type Listed = (&'static str, &'static str);
 const EVENTS: &[Listed] = &[
     ("access.forbidden", "A key was used for something that its scopes do not name."),
     ("audit.replayed", "An audit request repeated an idempotency key and got the first answer."),
+    ("budgets.reload.failed", "The file of budgets cannot be read again; the budgets from before stay."),
+    ("budgets.unknown", "A budget could not be summed up; its last state stays."),
+    ("budgets.webhook.failed", "The webhook of the budgets did not take a change; it is posted again in a minute."),
     ("decode.failed", "Decoded rows did not fit their schema: a defect of weir, please report it."),
     ("enrich.failed", "Canonical columns could not be filled: a defect of weir, please report it."),
     ("http.accept.failed", "A connection could not be accepted, as when file descriptors run out."),

@@ -5,6 +5,7 @@ use weir_queries::{Dimension, Rollup, RollupSums};
 
 use super::page::Place;
 use super::question::{Asked, Format};
+use crate::app::budgets::State;
 use crate::http::refusal::Refusal;
 use crate::usd;
 
@@ -69,7 +70,7 @@ impl Shown {
     }
 
     /// The object that says it all.
-    pub(crate) fn json(&self, rollup: &Rollup, asked: &Asked) -> Value {
+    pub(crate) fn json(&self, rollup: &Rollup, asked: &Asked, budgets: &[State]) -> Value {
         let names: Vec<&str> = rollup.by.iter().map(|d| d.name()).collect();
         let rows: Vec<Value> = self.rows.iter().map(|r| group(&rollup.by, r)).collect();
         let others = rollup.other_sources.iter().map(|(source, sums)| {
@@ -89,6 +90,7 @@ impl Shown {
             "rest": self.rest.as_ref().map(sums_of),
             "totals": sums_of(&rollup.totals),
             "other_sources": others.collect::<Vec<_>>(),
+            "budgets": budgets.iter().map(State::json).collect::<Vec<_>>(),
             "next_cursor": self.next.as_ref().map(Place::cursor),
         })
     }

@@ -7,7 +7,7 @@ pub(crate) mod question;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
@@ -18,6 +18,7 @@ use weir_model::TenantId;
 use weir_queries::{Rollup, RollupQuestion, format};
 use weir_store::Scope;
 
+use crate::app::budgets::State;
 use crate::app::quota::Slot;
 use crate::app::{Node, counters};
 use crate::http::auth;
@@ -26,7 +27,7 @@ use answer::Shown;
 use question::{Asked, Format};
 
 /// Answers it.
-pub(crate) async fn cost_per_skill(State(node): State<Arc<Node>>, request: Request) -> Response {
+pub(crate) async fn cost_per_skill(Shared(node): Shared<Arc<Node>>, request: Request) -> Response {
     let (head, _) = request.into_parts();
     let answered = Box::pin(answer(&node, &head)).await;
     counted(&node, answered)
@@ -66,15 +67,16 @@ async fn answer(node: &Node, asked: &Parts) -> Result<Response, Refusal> {
     let rollup = Box::pin(node.engine.rollup(&tenant, &asked.question)).await?;
     let format = asked.format;
     // Writing many groups is CPU work of tens of milliseconds.
-    let written = tokio::task::spawn_blocking(move || body(&asked, &rollup)).await;
+    let budgets = node.budgets.of(&tenant);
+    let written = tokio::task::spawn_blocking(move || body(&asked, &rollup, &budgets)).await;
     let body = written.map_err(|_| Refusal::internal())??;
     Ok(tagged(headers, format.content_type(), body))
 }
 
-fn body(asked: &Asked, rollup: &Rollup) -> Result<Vec<u8>, Refusal> {
+fn body(asked: &Asked, rollup: &Rollup, budgets: &[State]) -> Result<Vec<u8>, Refusal> {
     let shown = Shown::of(rollup, asked)?;
     if asked.format == Format::Json {
-        return Ok(shown.json(rollup, asked).to_string().into_bytes());
+        return Ok(shown.json(rollup, asked, budgets).to_string().into_bytes());
     }
     let failed = |error: &dyn std::fmt::Display| {
         tracing::error!(%error, "query.format.failed");
