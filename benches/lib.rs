@@ -3,6 +3,8 @@
 //!
 //! The same number of spans always gives the same bytes.
 
+pub mod ledger;
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{

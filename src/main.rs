@@ -12,6 +12,7 @@ mod grpc;
 mod http;
 mod telemetry;
 mod tls;
+mod usd;
 
 use std::process::ExitCode;
 

@@ -18,7 +18,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["model"]),
     ("sinks", &["model", "lake"]),
     ("queries", &["model", "lake"]),
-    ("benches", &["model", "ingest", "transforms", "lake"]),
+    (
+        "benches",
+        &["model", "ingest", "transforms", "lake", "queries"],
+    ),
     ("traffic", &[]),
     ("xtask", &[]),
     (

@@ -80,7 +80,7 @@ pub(crate) async fn rows(
 }
 
 /// Whether the file's statistics leave room for rows of these batches.
-fn may_hold(file: &LakeFile, node: &NodeId, batches: &RangeInclusive<i64>) -> bool {
+pub(crate) fn may_hold(file: &LakeFile, node: &NodeId, batches: &RangeInclusive<i64>) -> bool {
     let bounds = |name: &str| file.stats.get(name).and_then(|s| s.bounds.as_ref());
     let node_fits = match bounds("_node") {
         Some(Bounds::Text { min, max }) => {

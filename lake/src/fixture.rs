@@ -4,10 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arrow_array::builder::{Int64Builder, ListBuilder};
 use arrow_array::{
-    ArrayRef, BooleanArray, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray, new_null_array,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch,
+    StringArray, TimestampMicrosecondArray, new_null_array,
 };
+use arrow_schema::{DataType, Field};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -51,10 +53,23 @@ pub(crate) fn accepted(dataset: Dataset, rows: &[Short<'_>]) -> RecordBatch {
             (_, ColumnType::Int64) => Arc::new(Int64Array::from(vec![7; n])),
             (_, ColumnType::Int32) => Arc::new(Int32Array::from(vec![7; n])),
             (_, ColumnType::Bool) => Arc::new(BooleanArray::from(vec![true; n])),
+            (_, ColumnType::MoneySum) => {
+                let sums = Decimal128Array::from(vec![7; n]);
+                Arc::new(sums.with_data_type(ColumnType::MoneySum.arrow()))
+            }
+            (_, ColumnType::Ints) => new_empty_lists(n),
             _ => Arc::new(StringArray::from(vec!["x"; n])),
         }
     });
     RecordBatch::try_new(schema, columns.collect()).unwrap()
+}
+
+/// Lists without an element.
+fn new_empty_lists(n: usize) -> ArrayRef {
+    let element = Field::new("element", DataType::Int64, true);
+    let mut lists = ListBuilder::new(Int64Builder::new()).with_field(element);
+    (0..n).for_each(|_| lists.append(true));
+    Arc::new(lists.finish())
 }
 
 pub(crate) fn node(n: u64) -> NodeId {

@@ -30,6 +30,7 @@ mod local;
 mod location;
 mod parquet_file;
 mod replay;
+mod rows;
 mod scan;
 mod snapshot;
 mod stats;
@@ -41,8 +42,8 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use futures::stream::BoxStream;
-use object_store::ObjectStore;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use weir_model::{Batch, Dataset, FoundLayout, NodeId};
@@ -242,6 +243,48 @@ impl Lake {
         let path = self.table_prefix(dataset);
         let at = (self.store(), Path::from(format!("{path}/{}", file.path)));
         scan::rows(dataset, at, file, (columns, traces)).await
+    }
+
+    /// Puts `new` in the place of `old` files of the table in one commit: the sum in the place of
+    /// what it sums, or nothing where nothing is left. `false` where some of `old` is not there any
+    /// more; then nothing was changed. Which batches the table holds stays as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`LakeError::Contended`] and [`LakeError::Rows`]: nothing was changed. Where the store
+    /// fails, the commit is there or not; the next snapshot tells, and the same call may be made
+    /// again.
+    pub async fn replace(
+        &self,
+        dataset: Dataset,
+        old: &[Arc<LakeFile>],
+        new: Option<&Batch>,
+    ) -> Result<bool, LakeError> {
+        self.table(dataset)?.replace(old, new).await
+    }
+
+    /// Deletes files that [`replace`](Self::replace) has taken out of the table; what the newest
+    /// version names stays. Readers of versions from before then miss them.
+    ///
+    /// # Errors
+    ///
+    /// Where the table's log cannot be read or the store fails; some may be gone then.
+    pub async fn delete_replaced(
+        &self,
+        dataset: Dataset,
+        paths: &[String],
+    ) -> Result<(), LakeError> {
+        let snapshot = self.snapshot(dataset).await?;
+        let named = |path: &String| snapshot.files().iter().any(|f| f.path == *path);
+        let (store, prefix) = (self.store(), self.table_prefix(dataset));
+        for path in paths.iter().filter(|path| !named(path)) {
+            let place = Path::from(format!("{prefix}/{path}"));
+            match store.delete(&place).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// The number of the last batch of `node` that the table holds, read from the store; `None`

@@ -458,5 +458,6 @@ fn file_name(wanted: &Wanted<'_>) -> String {
     format!("{}-{first}-{last}", wanted.node)
 }
 
+mod rewrite;
 #[cfg(test)]
 mod tests;

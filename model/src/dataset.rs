@@ -20,16 +20,22 @@ pub enum Dataset {
     CostLedger = 4,
     /// Input that was refused after its request was accepted, kept with the reason.
     RejectedEvents = 5,
+    /// Partial sums of the cost ledger by hour.
+    CostHourly = 6,
+    /// Partial sums of the cost ledger by day.
+    CostDaily = 7,
 }
 
 impl Dataset {
     /// Every dataset, in the order of their codes.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Spans,
         Self::ProxyAudit,
         Self::OcsfEvents,
         Self::CostLedger,
         Self::RejectedEvents,
+        Self::CostHourly,
+        Self::CostDaily,
     ];
 
     /// The datasets whose rows come through the write-ahead log.
@@ -48,6 +54,8 @@ impl Dataset {
             Self::OcsfEvents => "ocsf_events",
             Self::CostLedger => "cost_ledger",
             Self::RejectedEvents => "rejected_events",
+            Self::CostHourly => "cost_hourly",
+            Self::CostDaily => "cost_daily",
         }
     }
 
@@ -88,6 +96,7 @@ impl Dataset {
             Self::Spans => "start_time",
             Self::ProxyAudit | Self::OcsfEvents | Self::CostLedger => "event_time",
             Self::RejectedEvents => "received_at",
+            Self::CostHourly | Self::CostDaily => "period_start",
         }
     }
 }

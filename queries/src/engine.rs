@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 use weir_lake::Lake;
 use weir_model::{RecentRows, TenantId};
 
-use crate::QueryError;
 use crate::error::ErrorKind;
-use crate::run::{Bounds, Core, Rows};
+use crate::run::{Bounds, Core, Rows, Statement};
 use crate::stop::Stop;
+use crate::{QueryError, Rollup, RollupQuestion};
 
 /// The stack of a thread that runs queries, in bytes.
 const STACK_BYTES: usize = 32 << 20;
@@ -164,6 +164,48 @@ impl Engine {
         sql: &str,
         limits: &QueryLimits,
     ) -> Result<Answer, QueryError> {
+        let statement = Statement::Asked(sql.to_owned());
+        self.answer(tenant, statement, limits).await
+    }
+
+    /// Sums up the bookings of `tenant`: from the tables of sums where they reach, and from the
+    /// ledger beyond; see [`RollupQuestion`].
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query); and `query_rows` where there are more groups than an answer may
+    /// have rows, since totals over some of them would be wrong.
+    pub async fn rollup(
+        &self,
+        tenant: &TenantId,
+        question: &RollupQuestion,
+    ) -> Result<Rollup, QueryError> {
+        if question.segments().is_empty() {
+            return Ok(Rollup {
+                by: question.by.clone(),
+                ..Rollup::default()
+            });
+        }
+        let statement = Statement::Rollup(question.sql());
+        let limits = QueryLimits::default();
+        let answer = self.answer(tenant, statement, &limits).await?;
+        if answer.truncated {
+            let text = "there are more groups than an answer may have; ask for a shorter time, or \
+                        group by less";
+            return Err(QueryError::refused("query_rows", text));
+        }
+        Rollup::read(&question.by, &answer).ok_or_else(|| {
+            tracing::error!("query.rollup.unreadable");
+            QueryError::internal()
+        })
+    }
+
+    async fn answer(
+        &self,
+        tenant: &TenantId,
+        statement: Statement,
+        limits: &QueryLimits,
+    ) -> Result<Answer, QueryError> {
         let started = Instant::now();
         let config = &self.config;
         let bounds = Bounds {
@@ -180,11 +222,11 @@ impl Engine {
         let slot = self.slot(limit).await?;
         let threads = self.threads.as_ref().ok_or_else(QueryError::internal)?;
         let core = Arc::clone(&self.core);
-        let (tenant, sql) = (tenant.clone(), sql.to_owned());
+        let tenant = tenant.clone();
         let stop = Stop::default();
         let stopped = stop.clone();
         let task = threads.spawn(async move {
-            let answer = core.run(&tenant, &sql, bounds, &stopped).await;
+            let answer = core.run(&tenant, &statement, bounds, &stopped).await;
             // The slot is given back when the work has really ended: what is stopped in the midst
             // of a long step still takes up a thread.
             drop(slot);

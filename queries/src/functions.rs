@@ -1,4 +1,4 @@
-//! Which of DataFusion's functions queries may call.
+//! Which functions queries may call: most of DataFusion's, and ours.
 //!
 //! A function is off where one call can take memory or time out of proportion to what it is given
 //! (`repeat('a', 1e9)`), since both are spent in one step that no limit can interrupt; or where it
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 /// Functions that are off, each with its aliases.
 pub(crate) const OFF: &[&str] = &[
@@ -38,7 +38,14 @@ pub(crate) fn scalar() -> Vec<Arc<ScalarUDF>> {
         let names = f.aliases().iter().map(String::as_str);
         names.chain([f.name()]).any(|name| OFF.contains(&name))
     };
-    all.into_iter().filter(|f| !off(f)).collect()
+    let ours = crate::latency::scalar();
+    all.into_iter().filter(|f| !off(f)).chain(ours).collect()
+}
+
+/// The aggregate functions, all of them.
+pub(crate) fn aggregate() -> Vec<Arc<AggregateUDF>> {
+    let all = SessionStateDefaults::default_aggregate_functions();
+    all.into_iter().chain(crate::latency::aggregate()).collect()
 }
 
 /// Adds the functions that queries may call: scalars as above, aggregates and windows all. Table
@@ -46,7 +53,7 @@ pub(crate) fn scalar() -> Vec<Arc<ScalarUDF>> {
 pub(crate) fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
     builder
         .with_scalar_functions(scalar())
-        .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+        .with_aggregate_functions(aggregate())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
 }

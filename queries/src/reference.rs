@@ -14,6 +14,7 @@ use datafusion::logical_expr::Documentation;
 use datafusion::prelude::SessionContext;
 use weir_model::Dataset;
 
+use crate::rollup::TABLES;
 use crate::views::{self, VIEWS, View};
 use crate::{QueryError, format, functions};
 
@@ -80,6 +81,10 @@ fn schema_of(view: &View) -> Result<SchemaRef, QueryError> {
         let table = EmptyTable::new(dataset.schema());
         context.register_table(dataset.name(), Arc::new(table))?;
     }
+    for table in TABLES {
+        let sums = Dataset::CostHourly.schema();
+        context.register_table(table.name, Arc::new(EmptyTable::new(sums)))?;
+    }
     let plan = |view: &View| {
         let state = context.state();
         let statement = state.sql_to_statement(view.sql, &Dialect::Generic)?;
@@ -130,7 +135,7 @@ fn push_functions(page: &mut String) {
         );
     }
     let mut aggregate = Sections::new();
-    for function in SessionStateDefaults::default_aggregate_functions() {
+    for function in functions::aggregate() {
         add(
             &mut aggregate,
             function.name(),

@@ -21,9 +21,9 @@ use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
-use datafusion::sql::parser::Statement;
+use datafusion::sql::parser::Statement as Parsed;
 use futures::StreamExt;
-use weir_lake::Lake;
+use weir_lake::{Lake, Snapshot};
 use weir_model::{Dataset, RecentRows, TenantId};
 
 use crate::functions;
@@ -31,10 +31,11 @@ use crate::growth::CheckGrowth;
 use crate::guard::{self, Request};
 use crate::lake_scan::LakeAccess;
 use crate::pool::QueryPool;
+use crate::rollup::TABLES;
 use crate::stop::{Stop, stoppable};
 use crate::store::{self, OnlyLake};
 use crate::table::TenantTable;
-use crate::views::{self, View};
+use crate::views::{self, SUMS, View};
 use crate::{EngineConfig, QueryError};
 
 /// The names that stand before a table's, for tools that write them.
@@ -57,6 +58,15 @@ pub(crate) struct Rows {
     pub(crate) schema: SchemaRef,
     pub(crate) batches: Vec<RecordBatch>,
     pub(crate) truncated: bool,
+}
+
+/// What is to be answered.
+#[derive(Clone, Debug)]
+pub(crate) enum Statement {
+    /// What a caller wrote.
+    Asked(String),
+    /// A statement of our own over the tables of sums.
+    Rollup(String),
 }
 
 /// What all queries share.
@@ -117,15 +127,39 @@ impl Core {
     pub(crate) async fn run(
         &self,
         tenant: &TenantId,
-        sql: &str,
+        statement: &Statement,
         bounds: Bounds,
         stop: &Stop,
     ) -> Result<Rows, QueryError> {
+        let sql = match statement {
+            Statement::Asked(sql) => sql,
+            Statement::Rollup(sql) => return self.rollup(tenant, sql, bounds, stop).await,
+        };
         match guard::admit(sql, self.config.sql_bytes_max)? {
             Request::ShowTables => Ok(whole(views::list()?)),
             Request::Describe(table) => self.describe(tenant, &table).await,
             Request::Query(statement) => self.select(tenant, *statement, bounds, stop).await,
         }
+    }
+
+    /// Answers a statement of our own over the tables of sums.
+    async fn rollup(
+        &self,
+        tenant: &TenantId,
+        sql: &str,
+        bounds: Bounds,
+        stop: &Stop,
+    ) -> Result<Rows, QueryError> {
+        let mut session = self.session()?;
+        let sums: Vec<TableReference> = SUMS
+            .iter()
+            .map(|d| TableReference::bare(d.name()))
+            .collect();
+        session.open(self, tenant, &sums).await?;
+        session.open_sums().await?;
+        let statement = session.state.sql_to_statement(sql, &Dialect::Generic)?;
+        let plan = session.state.statement_to_plan(statement).await?;
+        self.execute(&session, plan, bounds, stop).await
     }
 
     async fn describe(&self, tenant: &TenantId, table: &str) -> Result<Rows, QueryError> {
@@ -137,6 +171,9 @@ impl Core {
         session
             .open(self, tenant, &[TableReference::bare(view.name)])
             .await?;
+        if view.reads == SUMS {
+            session.open_sums().await?;
+        }
         let plan = session.plan_view(view).await?;
         Ok(whole(views::describe(table, plan.schema().as_arrow())?))
     }
@@ -144,7 +181,7 @@ impl Core {
     async fn select(
         &self,
         tenant: &TenantId,
-        statement: Statement,
+        statement: Parsed,
         bounds: Bounds,
         stop: &Stop,
     ) -> Result<Rows, QueryError> {
@@ -157,6 +194,16 @@ impl Core {
             .with_allow_dml(false)
             .with_allow_statements(false)
             .verify_plan(&plan)?;
+        self.execute(&session, plan, bounds, stop).await
+    }
+
+    async fn execute(
+        &self,
+        session: &Session,
+        plan: LogicalPlan,
+        bounds: Bounds,
+        stop: &Stop,
+    ) -> Result<Rows, QueryError> {
         let plan = limited(plan, bounds.rows)?;
         let physical = session.state.create_physical_plan(&plan).await?;
         let physical = stoppable(physical, stop)?;
@@ -187,7 +234,11 @@ impl Core {
         state.register_catalog_list(Arc::new(catalogs));
         // `now()` is the moment at which the query began, everywhere in it.
         state.mark_start_execution();
-        Ok(Session { state, tables })
+        Ok(Session {
+            state,
+            tables,
+            sums: Vec::new(),
+        })
     }
 
     /// Memory and spill space of one query.
@@ -210,6 +261,8 @@ impl Core {
 struct Session {
     state: SessionState,
     tables: Arc<MemorySchemaProvider>,
+    /// The state of the tables of sums that are open.
+    sums: Vec<(Dataset, Arc<Snapshot>)>,
 }
 
 impl Session {
@@ -232,7 +285,8 @@ impl Session {
                 used.push(view);
             }
         }
-        datasets.sort_unstable();
+        // Tables of sums first, the ledger after them: what the sums hold is then in it.
+        datasets.sort_unstable_by_key(|d| (!SUMS.contains(d) || *d == Dataset::CostLedger, *d));
         datasets.dedup();
         let mut tables = Vec::new();
         for dataset in datasets {
@@ -240,7 +294,13 @@ impl Session {
             let table =
                 TenantTable::open(dataset, tenant, &core.lake, &core.recent, access).await?;
             self.register(dataset.name(), Arc::new(table.for_views()))?;
+            if SUMS.contains(&dataset) {
+                self.sums.push((dataset, Arc::clone(table.snapshot())));
+            }
             tables.push((dataset, table));
+        }
+        if used.iter().any(|view| view.reads == SUMS) {
+            self.open_sums().await?;
         }
         let mut views = Vec::new();
         for view in used {
@@ -249,6 +309,9 @@ impl Session {
         // Views are planned over what stands under the datasets' names until here.
         for (dataset, table) in tables {
             self.register(dataset.name(), Arc::new(table))?;
+        }
+        for table in TABLES {
+            self.tables.deregister_table(table.name)?;
         }
         for (name, plan) in views {
             self.register(name, Arc::new(ViewTable::new(plan, None)))?;
@@ -260,6 +323,23 @@ impl Session {
     fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), QueryError> {
         self.tables.deregister_table(name)?;
         self.tables.register_table(name.to_owned(), table)?;
+        Ok(())
+    }
+
+    /// Opens the tables that only views and rollups see, over what stands under the datasets'
+    /// names.
+    async fn open_sums(&self) -> Result<(), QueryError> {
+        for table in TABLES {
+            let of = |dataset| self.sums.iter().find(|(d, _)| *d == dataset);
+            let snapshot = table
+                .sums
+                .and_then(of)
+                .map(|(_, snapshot)| snapshot.as_ref());
+            let sql = table.sql(snapshot);
+            let statement = self.state.sql_to_statement(&sql, &Dialect::Generic)?;
+            let plan = self.state.statement_to_plan(statement).await?;
+            self.register(table.name, Arc::new(ViewTable::new(plan, None)))?;
+        }
         Ok(())
     }
 

@@ -102,6 +102,11 @@ impl TenantTable {
         }
     }
 
+    /// The state of the lake's table that it shows.
+    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
     /// The recent rows as a plan, spread over at most `streams` streams; `None` where none are.
     ///
     /// The blocks hold the rows of all tenants: however many these are, the plan shows `streams`

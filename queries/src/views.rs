@@ -36,8 +36,64 @@ impl View {
     }
 }
 
+/// What a view over the tables of sums reads: the sums, and the ledger for what they lack yet.
+pub(crate) const SUMS: &[Dataset] = &[Dataset::CostDaily, Dataset::CostHourly, Dataset::CostLedger];
+
+/// The columns that both views of cost by skill have.
+const BY_SKILL: &[(&str, &str)] = &[
+    ("hour", "The hour, UTC, in which the calls began"),
+    ("day", "The day, UTC, on which the calls began"),
+    (
+        "skill",
+        "The skill; (unattributed) where none can be named for the call",
+    ),
+    ("calls", "Calls, each once"),
+    ("errors", "Calls with an error"),
+    ("input_tokens", "Input tokens, cached ones included"),
+    ("output_tokens", "Output tokens, reasoning included"),
+    ("cache_read_tokens", "Of the input, read from the cache"),
+    ("cache_write_tokens", "Of the input, written to the cache"),
+    ("reasoning_tokens", "Of the output, reasoning"),
+    (
+        "cost_reported_usd",
+        "What senders said it cost; NULL where none did",
+    ),
+    (
+        "cost_computed_usd",
+        "Usage at list price; NULL where no call has one",
+    ),
+    (
+        "cost_usd",
+        "The one of both that counts: a list-price estimate until reconciled",
+    ),
+    ("unpriced_calls", "Calls whose cost is not known"),
+    (
+        "unattributed_share",
+        "The share of all calls of the period that no skill can be named for",
+    ),
+    ("latency_p50_ms", "Half of the calls took no longer"),
+    ("latency_p95_ms", "95 of 100 calls took no longer"),
+    ("latency_p99_ms", "99 of 100 calls took no longer"),
+];
+
 /// Every view.
 pub(crate) const VIEWS: &[View] = &[
+    View {
+        name: "cost_by_skill_daily",
+        doc: "Cost, calls, tokens and latency by day and skill, from the ledger of bookings",
+        reads: SUMS,
+        sql: include_str!("views/cost_by_skill_daily.sql"),
+        weight: 12,
+        columns: BY_SKILL,
+    },
+    View {
+        name: "cost_by_skill_hourly",
+        doc: "Cost, calls, tokens and latency by hour and skill, from the ledger of bookings",
+        reads: SUMS,
+        sql: include_str!("views/cost_by_skill_hourly.sql"),
+        weight: 12,
+        columns: BY_SKILL,
+    },
     View {
         name: "cost_per_skill",
         doc: "Billed calls, tokens and cost by skill and model, by the ledger: each call once, whoever traced it",
@@ -133,6 +189,14 @@ pub(crate) fn doc(dataset: Dataset) -> &'static str {
         Dataset::OcsfEvents => "One row a security event in OCSF",
         Dataset::CostLedger => "One row a signed booking of cost",
         Dataset::RejectedEvents => "Input that was refused, with the reason",
+        Dataset::CostHourly => {
+            "Partial sums of the ledger by hour: add up rows with the same key; newest bookings may \
+             be missing"
+        }
+        Dataset::CostDaily => {
+            "Partial sums of the ledger by day: add up rows with the same key; newest bookings may \
+             be missing"
+        }
     }
 }
 

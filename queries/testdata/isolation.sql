@@ -389,3 +389,7 @@ SELECT * FROM ${jndi}
 --
 ‮SELECT * FROM snaps
 SELECT * FROM spans ORDER BY 1
+SELECT * FROM cost_by_skill_hourly ORDER BY hour, skill
+SELECT * FROM cost_by_skill_daily ORDER BY day, skill
+SELECT sum(calls), sum(cost_usd) FROM cost_by_skill_daily WHERE skill LIKE 'canary%'
+SELECT latency_quantile(latency_merge(latency_histogram), 0.5) FROM cost_hourly

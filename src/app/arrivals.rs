@@ -106,7 +106,7 @@ fn columns(dataset: Dataset) -> &'static [&'static str] {
             "message",
         ],
         Dataset::RejectedEvents => &["source", "reason_code", "reason"],
-        Dataset::CostLedger => &[],
+        Dataset::CostLedger | Dataset::CostHourly | Dataset::CostDaily => &[],
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Intake {
     log: Arc<Log>,
     enricher: Arc<Enricher>,
     prices: Arc<PriceBook>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     limits: Limits,
     /// Bodies as sent, by content.
     bodies: Resends,

@@ -9,6 +9,7 @@
 pub(crate) mod access;
 pub(crate) mod account;
 pub(crate) mod arrivals;
+pub(crate) mod budgets;
 pub(crate) mod counters;
 pub(crate) mod duplicates;
 pub(crate) mod histogram;
@@ -23,6 +24,7 @@ pub(crate) mod prices;
 pub(crate) mod quota;
 pub(crate) mod reach;
 pub(crate) mod resends;
+pub(crate) mod rollups;
 pub(crate) mod running;
 pub(crate) mod start_error;
 pub(crate) mod together;

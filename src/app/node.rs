@@ -14,6 +14,7 @@ use weir_sinks::{DeadLetters, Delivery};
 
 use crate::app::access::Access;
 use crate::app::account::Base;
+use crate::app::budgets::Budgets;
 use crate::app::histogram::Histogram;
 use crate::app::intake::Intake;
 use crate::app::ledger::Booking;
@@ -51,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) base: Base,
     /// How long commits to the lake take.
     pub(crate) commits: Arc<Histogram>,
+    /// What tenants may spend.
+    pub(crate) budgets: Budgets,
     /// Traces of what the node does, where somebody wants them.
     pub(crate) telemetry: Telemetry,
     /// Whether metrics name tenants.

@@ -21,6 +21,7 @@ use weir_transforms::{Addition, Enricher};
 
 use crate::app::access::{self, Access};
 use crate::app::account::Base;
+use crate::app::budgets::{self, Budgets};
 use crate::app::intake::{self, Intake};
 use crate::app::ledger::Booking;
 use crate::app::metered::Metered;
@@ -28,6 +29,7 @@ use crate::app::node::Node;
 use crate::app::parts::{self, Stores};
 use crate::app::prices::{self, PriceBook};
 use crate::app::reach;
+use crate::app::rollups;
 pub(crate) use crate::app::start_error::StartError;
 use crate::config::{Config, Listen};
 use crate::http::conn::Host;
@@ -132,6 +134,10 @@ impl App {
                 () = prices::keep_fresh(Arc::clone(&watched.prices)) => {}
             }
         });
+        let spent = Arc::clone(&node);
+        tasks.spawn(async move { budgets::keep(&spent).await });
+        let summed = Arc::clone(&node);
+        tasks.spawn(async move { rollups::keep(&summed).await });
         if let Some(certificates) = certificates.clone() {
             let node = Arc::clone(&node);
             tasks.spawn(async move {
@@ -312,6 +318,8 @@ fn build(
         body: parts::body_limits(config),
         budget: budget.clone(),
     });
+    let budgets = Budgets::open(&config.budgets.file);
+    let budgets = budgets.map_err(|e| state("the file of budgets")(e.into()))?;
     let sink = LakeSink::new(Arc::clone(&lake))
         .with_flush_interval(config.lake.flush_interval)
         .with_flush_rows(parts::size(config.lake.flush_rows));
@@ -343,6 +351,7 @@ fn build(
         question_bytes_max: parts::question_bytes_max(config),
         base,
         commits,
+        budgets,
         telemetry,
         show_tenants: config.metrics.tenants,
         data_dir: config.data_dir.clone(),

@@ -6,6 +6,7 @@ pub(crate) mod connect;
 pub(crate) mod cost;
 pub(crate) mod exit;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod keys;
 pub(crate) mod logging;
 pub(crate) mod out;
@@ -15,6 +16,7 @@ pub(crate) mod query;
 pub(crate) mod quotas;
 pub(crate) mod remote;
 pub(crate) mod reprice;
+pub(crate) mod rollup;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod tail;
@@ -47,6 +49,15 @@ enum Command {
     Demo(crate::demo::Args),
     /// Ask a running server in SQL.
     Query(query::Args),
+    /// Sum up cost, calls, tokens and latency.
+    #[command(subcommand)]
+    Rollup(rollup::Command),
+    /// Look into what was booked, and hold it against a provider's own figures.
+    #[command(subcommand)]
+    Cost(cost::Command),
+    /// Write cost into a file for other programs.
+    #[command(subcommand)]
+    Export(export::Command),
     /// Print the reference of the SQL tables, views, columns and functions.
     Schema,
     /// Recount: is what was accepted stored, set aside or pending, row for row?
@@ -127,7 +138,9 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Demo(args) => block_on(crate::demo::run(args)),
         Command::Query(args) => block_on(query::run(args)),
+        Command::Export(command) => block_on(export::run(command)),
         Command::Cost(command) => block_on(cost::run(command)),
+        Command::Rollup(command) => block_on(rollup::run(command)),
         Command::Verify(args) => block_on(verify::run(args)),
         Command::Reprice(args) => block_on(reprice::run(args)),
         Command::Tail(args) => block_on(tail::run(args)),

@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// What a scrape of `/metrics` tells.
     pub(crate) metrics: Metrics,
+    /// What may be spent.
+    pub(crate) budgets: Budgets,
     /// Who may send and ask.
     pub(crate) auth: Auth,
     /// Where tenants, keys and quotas lie.
@@ -271,6 +273,13 @@ pub(crate) struct Metrics {
     pub(crate) tenants: bool,
 }
 
+/// What may be spent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Budgets {
+    /// The file of budgets, in JSON; empty is none.
+    pub(crate) file: String,
+}
+
 /// Who may send and ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Auth {
@@ -367,6 +376,9 @@ impl Default for Config {
                 level: "info".into(),
             },
             metrics: Metrics { tenants: false },
+            budgets: Budgets {
+                file: String::new(),
+            },
             auth: Auth {
                 require_key: "auto".into(),
             },

@@ -248,6 +248,13 @@ const STATE: &[Setting] = &[
         "Whether `/metrics`, which needs no key, names tenants: requests, rows and bytes of the first 100 that send anything, all others together under `_other`."
     ),
     setting!(
+        "budgets.file",
+        Kind::Text,
+        Text,
+        budgets.file,
+        "A JSON file of budgets, by tenant, skill, agent, team or any other dimension of a rollup: `{\"webhook\": URL, \"budgets\": [{\"tenant\", \"scope\", \"name\", \"limit_usd\", \"period\": \"month\" or \"day\"}]}`. It is read again when it changes."
+    ),
+    setting!(
         "auth.require_key",
         Kind::OneOf(&["auto", "always"]),
         Text,

@@ -120,6 +120,8 @@ pub(crate) static ROWS: &[Row] = &[
     // Of a question.
     row("bad_question", 400, &[Query], Never, "The body is neither `{\"sql\": ...}` nor SQL."),
     row("unknown_format", 400, &[Query], Never, "`format` is none of json, csv, arrow and parquet."),
+    row("bad_rollup", 400, &[Query], Never, "A parameter of a rollup is not known or cannot be read."),
+    row("query_rows", 422, &[Query], Never, "A rollup has more groups than `query.rows`: a shorter time, or fewer dimensions."),
     row("sql_invalid", 400, &[Query], Never, "The SQL is wrong; `detail` speaks of it."),
     row("table_unknown", 400, &[Query], Never, "There is no such table."),
     row("sql_too_long", 413, &[Query], Never, "The SQL is longer than `query.statement`."),

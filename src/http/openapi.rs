@@ -103,6 +103,31 @@ static ROUTES: &[Route] = &[
         ..get("/v1/query", "Answer SQL over the caller's rows")
     },
     Route {
+        gives: ROWS_OF_QUERY,
+        door: Door::Query,
+        key: true,
+        ..get(
+            "/v1/rollups/cost-per-skill",
+            "Sum up cost, calls, tokens and latency by skill, or by what `by` names",
+        )
+    },
+    Route {
+        door: Door::Query,
+        key: true,
+        ..get(
+            "/v1/observability/costs",
+            "The same by agent, model, provider, cost centre and owner, as the senders' product has it",
+        )
+    },
+    Route {
+        door: Door::Query,
+        key: true,
+        ..get(
+            "/v1/observability/costs/forecast",
+            "What the month will cost at the rate of the last 24 hours",
+        )
+    },
+    Route {
         gives: &["application/x-ndjson"],
         key: true,
         ..get(

@@ -13,7 +13,9 @@ use axum::routing::{any, get, post};
 
 use crate::app::Node;
 use crate::http::refusal::Refusal;
-use crate::http::{admin, audit, health, metrics, ocsf, openapi, otlp, query, surround, tail};
+use crate::http::{
+    admin, audit, costs, health, metrics, ocsf, openapi, otlp, query, rollups, surround, tail,
+};
 
 /// The HTTP API: everything.
 pub(crate) fn api(node: &Arc<Node>) -> Router {
@@ -21,6 +23,18 @@ pub(crate) fn api(node: &Arc<Node>) -> Router {
         .route("/v1/proxy/audit", post(audit::ingest).fallback(only_post))
         .route("/v1/ocsf/ingest", post(ocsf::ingest).fallback(only_post))
         .route("/v1/query", post(query::run).fallback(only_post))
+        .route(
+            "/v1/rollups/cost-per-skill",
+            get(rollups::cost_per_skill).fallback(only_get),
+        )
+        .route(
+            "/v1/observability/costs",
+            get(costs::costs).fallback(only_get),
+        )
+        .route(
+            "/v1/observability/costs/forecast",
+            get(costs::forecast).fallback(only_get),
+        )
         .route("/v1/tail", get(tail::watch).fallback(only_get))
         .route("/v1/status", get(admin::status).fallback(only_get))
         .route("/v1/admin/verify", get(admin::verify).fallback(only_get))

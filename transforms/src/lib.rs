@@ -1,4 +1,4 @@
-//! Pure functions of rows: the attribute mapping and the price.
+//! Pure functions of rows: the attribute mapping, the price, and sums of bookings.
 //!
 //! A span arrives with whatever names its instrumentation chose. [`Enricher`] reads them once,
 //! right after decoding, and fills the columns that mean the same for every sender:
@@ -33,6 +33,7 @@ mod keys;
 mod mapping;
 mod money;
 mod price;
+pub mod rollup;
 mod row;
 mod scalar;
 mod shape;

@@ -58,7 +58,12 @@ impl Cells {
             ColumnType::Date => Self::Date(Numbers::new(0)),
             ColumnType::Time => Self::Time(Numbers::new(0)),
             ColumnType::Money => Self::Money(Numbers::new(0)),
-            ColumnType::Attributes | ColumnType::SpanEvents | ColumnType::SpanLinks => Self::Unused,
+            // Sums are derived from what is in the lake, never decoded.
+            ColumnType::Attributes
+            | ColumnType::SpanEvents
+            | ColumnType::SpanLinks
+            | ColumnType::MoneySum
+            | ColumnType::Ints => Self::Unused,
         }
     }
 

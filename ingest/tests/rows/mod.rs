@@ -16,7 +16,11 @@ use weir_model::{Dataset, TenantId};
 fn number_column(dataset: Dataset) -> &'static str {
     match dataset {
         Dataset::Spans => "start_time_unix_nano",
-        Dataset::ProxyAudit | Dataset::OcsfEvents | Dataset::CostLedger => "event_time_unix_nano",
+        Dataset::ProxyAudit
+        | Dataset::OcsfEvents
+        | Dataset::CostLedger
+        | Dataset::CostHourly
+        | Dataset::CostDaily => "event_time_unix_nano",
         Dataset::RejectedEvents => "item_index",
     }
 }

@@ -290,3 +290,40 @@ async fn batches_that_are_no_run_are_refused() {
     }
     assert_eq!(lake.snapshot(SPANS).await.unwrap().version(), None);
 }
+
+#[tokio::test]
+async fn many_files_become_one_in_one_commit_and_batches_stay_known() {
+    let (store, me) = (memory(), node(1));
+    let lake = lake(&store);
+    for number in 1..=3 {
+        let one = batch(SPANS, &me, number, &[("a", 0, Some(number))]);
+        lake.append(SPANS, &[one]).await.unwrap();
+    }
+    let before = lake.snapshot(SPANS).await.unwrap();
+    let columns = ["tenant_id", "part_date", "start_time", "_node", "_batch"];
+    let rows = lake.rows_of_batches(&before, (&me, 2..=3), &columns).await;
+    let rows: usize = rows.unwrap().iter().map(|r| r.num_rows()).sum();
+    assert_eq!(rows, 2, "the first file is passed over by its statistics");
+    let merged = batch(SPANS, &me, 3, &[("a", 0, Some(9))]);
+    let old = before.files().to_vec();
+    assert!(lake.replace(SPANS, &old, Some(&merged)).await.unwrap());
+    let after = lake.snapshot(SPANS).await.unwrap();
+    assert_eq!(
+        (after.files().len(), after.rows(), after.committed(&me)),
+        (1, 1, 3)
+    );
+    // A second writer that had the same in mind leaves no file behind.
+    let files = data_files(&store).await;
+    assert!(!lake.replace(SPANS, &old, Some(&merged)).await.unwrap());
+    assert_eq!(data_files(&store).await, files);
+    let paths: Vec<String> = old.iter().map(|f| f.path.clone()).collect();
+    lake.delete_replaced(SPANS, &paths).await.unwrap();
+    lake.delete_replaced(SPANS, &[after.files()[0].path.clone()])
+        .await
+        .unwrap();
+    assert_eq!(data_files(&store).await, 1, "what is in use stays");
+    // Another reader, from the log alone, sees the same; nothing may be left, too.
+    assert!(lake.replace(SPANS, after.files(), None).await.unwrap());
+    let fresh = self::lake(&store).snapshot(SPANS).await.unwrap();
+    assert_eq!((fresh.files().len(), fresh.committed(&me)), (0, 3));
+}

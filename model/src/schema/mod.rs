@@ -10,6 +10,7 @@ mod ledger;
 mod ocsf;
 mod proxy_audit;
 mod rejected;
+pub mod rollup;
 mod spans;
 
 use std::sync::{Arc, LazyLock};
@@ -26,6 +27,9 @@ pub const SEAL_COLUMNS: usize = 3;
 
 /// Precision and scale of money columns: US dollars to 10^-12.
 pub const MONEY: (u8, i8) = (24, 12);
+
+/// Precision and scale of sums of money: wide enough that no number of rows overflows.
+pub const MONEY_SUM: (u8, i8) = (38, 12);
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,10 @@ pub enum ColumnType {
     Time,
     /// `Decimal128(24, 12)`, US dollars.
     Money,
+    /// `Decimal128(38, 12)`, US dollars: a sum.
+    MoneySum,
+    /// A list of 64-bit integers, none of them NULL.
+    Ints,
     /// `Map<text, text>`: attributes by key, or the names of their types.
     Attributes,
     /// `List<Struct>`: a span's events.
@@ -139,6 +147,7 @@ fn build(dataset: Dataset) -> Tables {
         Dataset::OcsfEvents => ocsf::COLUMNS,
         Dataset::CostLedger => ledger::COLUMNS,
         Dataset::RejectedEvents => rejected::COLUMNS,
+        Dataset::CostHourly | Dataset::CostDaily => rollup::COLUMNS,
     };
     let columns: Vec<Column> = HEAD.iter().chain(body).chain(TAIL).copied().collect();
     let fields: Vec<FieldRef> = columns.iter().map(Column::field).collect();
@@ -191,6 +200,8 @@ impl ColumnType {
             Self::Date => DataType::Date32,
             Self::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Self::Money => DataType::Decimal128(MONEY.0, MONEY.1),
+            Self::MoneySum => DataType::Decimal128(MONEY_SUM.0, MONEY_SUM.1),
+            Self::Ints => DataType::List(element(DataType::Int64)),
             Self::Attributes => attributes(),
             Self::SpanEvents => DataType::List(element(DataType::Struct(event_fields()))),
             Self::SpanLinks => DataType::List(element(DataType::Struct(link_fields()))),

@@ -35,6 +35,7 @@ fn attacks() -> Vec<String> {
                     | ColumnType::SpanEvents
                     | ColumnType::SpanLinks
                     | ColumnType::Texts
+                    | ColumnType::Ints
                     | ColumnType::Bool
             )
         };

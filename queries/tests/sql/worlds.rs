@@ -56,7 +56,11 @@ fn own(dataset: Dataset, n: u32) -> Value {
             "content_key": format!("{n:032x}"),
         }),
         Dataset::ProxyAudit => json!({ "event_id": format!("own-{n}"), "message": "own" }),
-        Dataset::OcsfEvents | Dataset::CostLedger | Dataset::RejectedEvents => json!({}),
+        Dataset::OcsfEvents
+        | Dataset::CostLedger
+        | Dataset::RejectedEvents
+        | Dataset::CostHourly
+        | Dataset::CostDaily => json!({}),
     };
     merge(&mut row, more);
     row
@@ -83,7 +87,8 @@ fn foreign(dataset: Dataset, n: u32, others: Others) -> Value {
             ColumnType::Int64 => json!(7_777_777_777_i64),
             ColumnType::Int32 => json!(777_777_777),
             ColumnType::Float64 => json!(31_337.313_37),
-            ColumnType::Money => json!("31337.313370000000"),
+            ColumnType::Money | ColumnType::MoneySum => json!("31337.313370000000"),
+            ColumnType::Ints => json!([77, 7_777]),
             ColumnType::Attributes => json!({ "secret": canary, canary: canary }),
             ColumnType::Bool
             | ColumnType::Date

@@ -154,7 +154,19 @@ fn array(dataset: Dataset, column: &Column, mut dice: Dice, count: usize) -> Arr
         | ColumnType::Int64
         | ColumnType::Float64
         | ColumnType::Bool
-        | ColumnType::Money => number(column, dice, count),
+        | ColumnType::Money
+        | ColumnType::MoneySum => number(column, dice, count),
+        ColumnType::Ints => {
+            let element = Field::new("element", arrow_schema::DataType::Int64, true);
+            let mut list = ListBuilder::new(Int64Builder::new()).with_field(element);
+            for _ in 0..count {
+                for _ in 0..dice.below(4) {
+                    list.values().append_option(dice.of(INTS));
+                }
+                list.append(true);
+            }
+            Arc::new(list.finish())
+        }
     }
 }
 
@@ -167,9 +179,9 @@ fn number(column: &Column, mut dice: Dice, count: usize) -> ArrayRef {
         Arc::new(pick(dice, column, FLOATS, count).collect::<Float64Array>())
     } else if column.kind == ColumnType::Bool {
         Arc::new(pick(dice, column, &[true, false], count).collect::<BooleanArray>())
-    } else if column.kind == ColumnType::Money {
+    } else if matches!(column.kind, ColumnType::Money | ColumnType::MoneySum) {
         let money: Decimal128Array = pick(dice, column, MONEYS, count).collect();
-        Arc::new(money.with_data_type(ColumnType::Money.arrow()))
+        Arc::new(money.with_data_type(column.kind.arrow()))
     } else {
         let ordinary: Vec<i64> = (0..8)
             .map(|_| i64::try_from(dice.roll() >> 40).unwrap_or(0))

@@ -145,6 +145,10 @@ families! {
     LOG_BROKEN = Gauge "weir_log_broken" [], "1 after a failed fsync; the process then ends";
     LOG_FRAMES = Counter "weir_log_frames_total" [], "Group commits";
     LOG_BYTES = Counter "weir_log_bytes_total" [], "Bytes written to the log";
+    BUDGETS = Gauge "weir_budgets" ["state"],
+        "Budgets by how they stand: on_track, at_risk, exceeded, or unknown until summed up";
+    BUDGET_USED = Gauge "weir_budget_used_ratio" ["tenant", "scope", "name"],
+        "The share of a budget that is spent, where `metrics.tenants` allows to name tenants";
     LOG_FSYNC = Histogram "weir_log_fsync_seconds" [], "How long the fsync of a group commit takes";
     LOG_ENCODE = Counter "weir_log_encode_seconds_total" [], "Time spent encoding frames";
     LOG_REFUSED = Counter "weir_log_refused_total" [], "Requests refused as the log was full";

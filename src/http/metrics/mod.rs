@@ -16,6 +16,7 @@ use weir_sinks::lake;
 
 use crate::app::Node;
 use crate::app::account::{self, Line};
+use crate::app::budgets::Standing;
 use crate::app::counters::{ROUTES, RouteCounters, TenantCounters, read};
 use crate::app::histogram::Shown;
 use crate::app::ledger::Booking;
@@ -36,6 +37,7 @@ pub(crate) async fn scrape(State(node): State<Arc<Node>>) -> Response {
     balance(&mut text, &node);
     delivery(&mut text, &node);
     ledger(&mut text, &node);
+    budgets(&mut text, &node);
     log(&mut text, &node);
     of_process(&mut text, &node);
     let mut response = Response::new(Body::from(text.finish()));
@@ -113,6 +115,24 @@ fn tenants(text: &mut Text, node: &Node) {
         let samples = all.iter().map(|(name, c)| ([name.clone()], float(pick(c))));
         text.many(family, samples);
     }
+}
+
+/// How budgets stand.
+fn budgets(text: &mut Text, node: &Node) {
+    let (states, unknown) = node.budgets.all();
+    let standing = Standing::ALL.map(|standing| {
+        let count = states.iter().filter(|s| s.standing == standing).count();
+        ([standing.word().to_owned()], float_of(count))
+    });
+    let unknown = ([String::from("unknown")], float_of(unknown));
+    text.many(families::BUDGETS, standing.into_iter().chain([unknown]));
+    let named = states.iter().filter(|_| node.show_tenants).map(|state| {
+        let budget = &state.budget;
+        let tenant = budget.tenant.as_str().to_owned();
+        let name = budget.name.clone().unwrap_or_default();
+        ([tenant, budget.scope_name().to_owned(), name], state.used())
+    });
+    text.many(families::BUDGET_USED, named);
 }
 
 /// What is not of one route.

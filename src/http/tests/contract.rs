@@ -60,6 +60,7 @@ const ELSEWHERE: &[(&str, Option<Door>, &str)] = &[
     ("sql_unsupported", None, "queries/testdata/hostile.sql"),
     ("query_failed", None, "queries/tests/sql"),
     ("query_memory", None, "queries/tests/sql"),
+    ("query_rows", None, "src/http/tests/rollups.rs"),
     ("expired_key", None, "store/tests: the clock must move"),
     (
         "keys_unconfirmed",
@@ -286,6 +287,8 @@ async fn questions(met: &mut Met) {
         "unknown_format",
         &over.send(Ask::new(Door::Query, format)).await,
     );
+    let odd = Ask::get(Door::Query, "/v1/rollups/cost-per-skill?by=weather");
+    met.note("bad_rollup", &over.send(odd).await);
     for (sql, code) in [
         ("SELEKT 1", "sql_invalid"),
         ("SELECT * FROM nowhere", "table_unknown"),

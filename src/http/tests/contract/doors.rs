@@ -138,7 +138,9 @@ impl<'a> Over<'a> {
         } else {
             address
         };
-        *request.uri_mut() = format!("http://{address}{path}").parse().unwrap();
+        let asked = request.uri().query().map(|query| format!("?{query}"));
+        let asked = asked.unwrap_or_default();
+        *request.uri_mut() = format!("http://{address}{path}{asked}").parse().unwrap();
         let response = client.request(request).await.unwrap();
         Seen::read(door, json, response).await
     }

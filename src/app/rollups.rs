@@ -1,0 +1,205 @@
+//! Keeps the tables of sums up with the ledger, and few files in them.
+//!
+//! ```text
+//! cost_ledger   ..41 42 43        the sums hold up to 41: read 42 and 43, sum each one up,
+//! cost_hourly   ..41  '--'------> append them under the same numbers
+//! ```
+//!
+//! # Invariants
+//!
+//! * The sums of a batch of the ledger have the batch's own number and are appended under the rule
+//!   that a number is stored once: a restart, or a second node that does the same, changes nothing.
+//! * Files are only ever replaced by the sum of all their rows, in one commit that names all of
+//!   them: a reader sees one or the other.
+//! * Nothing here is needed for a right answer: what the sums lack, a query takes from the ledger.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use weir_lake::{Lake, LakeFile, Snapshot};
+use weir_model::{Batch, BatchId, Dataset, NodeId, TenantId};
+use weir_transforms::rollup::{self, Grain};
+
+use crate::app::Node;
+
+/// How often the ledger is looked at.
+const EVERY: Duration = Duration::from_secs(10);
+/// Batches of the ledger that are read at once: they bound the memory that is taken.
+const BATCHES_MAX: i64 = 64;
+/// From so many files on, those of a day that still grows are merged.
+const FILES_MAX: usize = 32;
+/// From so many files on, those of a day that is over are merged: it is read for months.
+const FILES_OF_PAST_DAY_MAX: usize = 4;
+/// How long replaced files stay for those who read an older version of the table.
+const KEPT: Duration = Duration::from_secs(3600);
+/// Microseconds of a day.
+const DAY_US: i64 = Grain::Day.period_us();
+
+/// Files that were replaced, oldest first. What a killed process forgets stays in the folder, where
+/// no reader sees it.
+#[derive(Debug, Default)]
+pub(crate) struct Replaced(VecDeque<(Instant, Dataset, Vec<String>)>);
+
+/// Keeps the sums fresh until the node stops.
+pub(crate) async fn keep(node: &Node) {
+    let mut replaced = Replaced::default();
+    let mut failures = 0_u32;
+    loop {
+        tokio::select! {
+            biased;
+            () = node.stopping() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        let now_us = node.intake.clock.now_us();
+        match Box::pin(refresh(&node.lake, now_us, &mut replaced)).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                // A store that is away for an hour is told of once in five minutes.
+                if failures.is_multiple_of(30) {
+                    tracing::warn!(error = format!("{error:#}"), "rollup.failed");
+                }
+                failures = failures.saturating_add(1);
+            }
+        }
+    }
+}
+
+/// Brings the sums up to the ledger as it is now, and merges what has become many files.
+///
+/// # Errors
+///
+/// Where the lake cannot be read or written; what was done until then stays, and the next call goes
+/// on from there.
+pub(crate) async fn refresh(
+    lake: &Lake,
+    now_us: i64,
+    replaced: &mut Replaced,
+) -> anyhow::Result<()> {
+    let ledger = lake.snapshot(Dataset::CostLedger).await?;
+    if ledger.version().is_none() {
+        return Ok(());
+    }
+    for grain in Grain::ALL {
+        catch_up(lake, &ledger, grain)
+            .await
+            .with_context(|| grain.dataset().name())?;
+        merge_files(lake, grain, now_us, replaced)
+            .await
+            .with_context(|| grain.dataset().name())?;
+    }
+    replaced.drop_old(lake).await;
+    Ok(())
+}
+
+/// Appends the sums of every batch of the ledger that the table lacks.
+async fn catch_up(lake: &Lake, ledger: &Snapshot, grain: Grain) -> anyhow::Result<()> {
+    let dataset = grain.dataset();
+    let sums = lake.snapshot(dataset).await?;
+    let columns = rollup::reads();
+    for (node, last) in ledger.nodes() {
+        let mut done = sums.committed(node);
+        while done < last {
+            let batches = done + 1..=last.min(done.saturating_add(BATCHES_MAX));
+            let end = *batches.end();
+            let wanted = (node, batches.clone());
+            let rows = lake.rows_of_batches(ledger, wanted, &columns).await?;
+            let node_of_sums = node.clone();
+            let made = tokio::task::spawn_blocking(move || {
+                let made = rollup::by_batch(grain, &rows, (&node_of_sums, batches))?;
+                let sealed = made.iter().map(|(number, rows)| {
+                    Batch::seal(batch_id(&node_of_sums, dataset, *number), rows)
+                });
+                Ok::<_, anyhow::Error>(sealed.collect::<Result<Vec<_>, _>>()?)
+            });
+            let made = made.await.context("a thread that sums up ended early")??;
+            if !made.is_empty() {
+                lake.append(dataset, &made).await?;
+            }
+            done = end;
+        }
+    }
+    Ok(())
+}
+
+fn batch_id(node: &NodeId, dataset: Dataset, number: i64) -> BatchId {
+    BatchId {
+        node: node.clone(),
+        dataset,
+        number,
+    }
+}
+
+/// Where a file lies: its day and, where tenants have folders of their own, its tenant.
+type Folder = (Option<i32>, Option<TenantId>);
+
+/// Puts one file in the place of many, folder by folder.
+async fn merge_files(
+    lake: &Lake,
+    grain: Grain,
+    now_us: i64,
+    replaced: &mut Replaced,
+) -> anyhow::Result<()> {
+    let dataset = grain.dataset();
+    let snapshot = lake.snapshot(dataset).await?;
+    // The newest batch that the rows may come from; their own number says nothing any more.
+    let Some((node, last)) = snapshot.nodes().max_by_key(|(_, last)| *last) else {
+        return Ok(());
+    };
+    let mut folders: BTreeMap<Folder, Vec<&Arc<LakeFile>>> = BTreeMap::new();
+    for file in snapshot.files() {
+        let folder = (file.part_date, file.tenant.clone());
+        folders.entry(folder).or_default().push(file);
+    }
+    let today = i32::try_from(now_us.div_euclid(DAY_US)).unwrap_or(i32::MAX);
+    for ((day, _), files) in folders {
+        let over = day.is_some_and(|day| day < today - 1);
+        let most = if over {
+            FILES_OF_PAST_DAY_MAX
+        } else {
+            FILES_MAX
+        };
+        if files.len() < most {
+            continue;
+        }
+        let columns: Vec<&str> = dataset.columns().iter().map(|c| c.name).collect();
+        let rows = lake.rows_of_files(dataset, &files, &columns).await?;
+        let id = batch_id(node, dataset, last);
+        let merged = tokio::task::spawn_blocking(move || {
+            let sums = rollup::merge(grain, &rows)?;
+            let sealed = (sums.num_rows() > 0).then(|| Batch::seal(id, &sums));
+            Ok::<_, anyhow::Error>(sealed.transpose()?)
+        });
+        let merged = merged
+            .await
+            .context("a thread that sums up ended early")??;
+        let old: Vec<Arc<LakeFile>> = files.into_iter().map(Arc::clone).collect();
+        if lake.replace(dataset, &old, merged.as_ref()).await? {
+            let paths = old.iter().map(|f| f.path.clone()).collect();
+            replaced.0.push_back((Instant::now(), dataset, paths));
+        }
+    }
+    Ok(())
+}
+
+impl Replaced {
+    /// Deletes what was replaced long enough ago.
+    async fn drop_old(&mut self, lake: &Lake) {
+        while self
+            .0
+            .front()
+            .is_some_and(|(at, _, _)| at.elapsed() >= KEPT)
+        {
+            let Some((_, dataset, paths)) = self.0.pop_front() else {
+                return;
+            };
+            if let Err(error) = lake.delete_replaced(dataset, &paths).await {
+                tracing::debug!(%error, "lake.orphan.kept");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
