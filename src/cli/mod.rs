@@ -52,7 +52,7 @@ enum Command {
     /// Sum up cost, calls, tokens and latency.
     #[command(subcommand)]
     Rollup(rollup::Command),
-    /// Look into what was booked, and hold it against a provider's own figures.
+    /// Say what traffic cost and why, and hold it against a provider's own figures.
     #[command(subcommand)]
     Cost(cost::Command),
     /// Write cost into a file for other programs.
@@ -86,9 +86,6 @@ enum Command {
     Tail(tail::Args),
     /// Show one trace as a tree.
     Trace(trace::Args),
-    /// Say what traffic cost, and why.
-    #[command(subcommand)]
-    Cost(cost::Command),
     /// Say how to point a product or an SDK at this server.
     Connect(connect::Args),
     /// Measure a server on this machine.
