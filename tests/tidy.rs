@@ -301,8 +301,8 @@ fn no_float_is_in_the_path_of_money() -> Result<()> {
         looked_at.insert(*of);
         for (index, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            let words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            let float = words.into_iter().find(|word| {
+            let mut words = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let float = words.find(|word| {
                 matches!(
                     *word,
                     "f32" | "f64" | "Float64Type" | "Float64Array" | "as_f64"

@@ -40,10 +40,8 @@ impl Absent {
 ///
 /// Beyond 64 bits it is [`i64::MAX`], which no plausible count reaches; `None` for anything else.
 pub(crate) fn count(value: &str, double: impl FnOnce() -> bool) -> Option<i64> {
-    if (1..=18).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit()) {
-        // Eighteen digits fit.
-        let digit = |n: i64, b: u8| n * 10 + i64::from(b - b'0');
-        return Some(value.bytes().fold(0, digit));
+    if let Some(count) = plain_digits(value) {
+        return Some(count);
     }
     let value = value.trim_ascii();
     let digits = value.strip_prefix(['+', '-']).unwrap_or(value);
@@ -63,6 +61,23 @@ pub(crate) fn count(value: &str, double: impl FnOnce() -> bool) -> Option<i64> {
         number.is_finite() && number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
     // The text of a whole double below 2^53 is its digits.
     whole.then(|| format!("{number}").parse().ok()).flatten()
+}
+
+/// Reads digits and nothing else, at most eighteen, which fit.
+#[inline]
+fn plain_digits(value: &str) -> Option<i64> {
+    if value.len() > 18 {
+        return None;
+    }
+    let mut count = 0;
+    for byte in value.bytes() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        count = count * 10 + i64::from(digit);
+    }
+    (!value.is_empty()).then_some(count)
 }
 
 /// Reads a truth value.
@@ -91,6 +106,10 @@ mod tests {
     fn counts_are_integers_or_whole_doubles() {
         let cases = [
             ("1234", false, Some(1234)),
+            ("0", false, Some(0)),
+            ("00000000000000000000007", false, None),
+            ("999999999999999999", false, Some(999_999_999_999_999_999)),
+            ("9223372036854775807", false, Some(i64::MAX)),
             (" 7 ", false, Some(7)),
             ("-5", false, Some(-5)),
             ("9999999999999999999", false, Some(i64::MAX)),
