@@ -20,7 +20,7 @@ use crate::trace::{Known, Terms};
 use crate::window::{Cursors, Reader, Window};
 
 /// Spans that are looked at in one pass over the files; a larger lake takes several.
-const ROWS_AT_ONCE: u64 = 2_000_000;
+const ROWS_AT_ONCE: u64 = 1_000_000;
 
 /// The account; amounts are in 10^-12 US dollars.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

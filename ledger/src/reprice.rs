@@ -75,16 +75,12 @@ pub async fn tenants(
             continue;
         }
         let columns = booked::COLUMNS;
-        let pieces = lake
+        let mut pieces = lake
             .read_file(Dataset::CostLedger, file, columns, None)
             .await?;
-        let pieces: Vec<_> = pieces.try_collect().await?;
-        all.extend(
-            pieces
-                .iter()
-                .flat_map(booked::from_rows)
-                .map(|(key, _)| key.tenant),
-        );
+        while let Some(piece) = pieces.try_next().await? {
+            all.extend(booked::from_rows(&piece).map(|(key, _)| key.tenant));
+        }
     }
     Ok(all)
 }
@@ -178,13 +174,14 @@ impl Ledger {
             let columns = booked::COLUMNS;
             let pieces = self
                 .lake
-                .read_file(Dataset::CostLedger, file, columns, None)
-                .await?;
-            let pieces: Vec<_> = pieces.try_collect().await?;
-            for (key, row) in pieces.iter().flat_map(booked::from_rows) {
-                let start_us = row.booking.start.div_euclid(1000);
-                if entry.concerns(key.tenant.as_str(), start_us) {
-                    keys.insert(key);
+                .read_file(Dataset::CostLedger, file, columns, None);
+            let mut pieces = pieces.await?;
+            while let Some(piece) = pieces.try_next().await? {
+                for (key, row) in booked::from_rows(&piece) {
+                    let start_us = row.booking.start.div_euclid(1000);
+                    if entry.concerns(key.tenant.as_str(), start_us) {
+                        keys.insert(key);
+                    }
                 }
             }
         }

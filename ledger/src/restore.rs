@@ -16,7 +16,7 @@ use crate::ledger::Ledger;
 use crate::place::{LEDGER_NODE, Place, cursors};
 use crate::round::{Come, damaged};
 use crate::status::add;
-use crate::store::{Change, Entry, TraceKey};
+use crate::store::{Change, Entry, Store, TraceKey};
 use crate::trace::{Known, Terms, push};
 use crate::window::{Cursors, Reader, Window};
 
@@ -27,6 +27,9 @@ pub(crate) type Period = (i64, i64);
 pub(crate) const ALWAYS: Period = (i64::MIN, i64::MAX);
 
 const DAY_US: i64 = 86_400_000_000;
+
+/// Bytes that a row takes while it is on its way into the store, about.
+const ROW_BYTES: usize = 4_096;
 
 /// How many traces are searched for at once: each is asked of every filter of every file.
 const TRACES_AT_ONCE: usize = 5_000;
@@ -214,51 +217,32 @@ impl Ledger {
         let files = files.filter(|f| window.may_hold(f) && received(f).1 >= known);
         let mut come = Come::default();
         let mut reader = Reader::new(Dataset::Spans, Fact::columns());
+        let (rows_max, now_us) = (self.rows_max(), self.clock.now_us());
         for file in files {
             let mut old: BTreeSet<TraceKey> = BTreeSet::new();
             let mut period: Period = (i64::MAX, i64::MIN);
-            let shared = &mut self.shared;
+            let (shared, store) = (&mut self.shared, &mut self.store);
             let each = |piece: RecordBatch| {
                 come.add(&piece, shared, |key, fact| {
                     if fact.received_us < kept {
                         old.insert(key.clone());
-                        period = (
-                            period.0.min(fact.received_us),
-                            period.1.max(fact.received_us),
-                        );
+                        let at = fact.received_us;
+                        period = (period.0.min(at), period.1.max(at));
                     }
                     fact.received_us >= kept
-                })
+                })?;
+                if come.facts >= rows_max {
+                    keep_facts(store, std::mem::take(&mut come), now_us)?;
+                }
+                if old.len() >= rows_max {
+                    remember(store, &mut old, period)?;
+                }
+                Ok::<(), LedgerError>(())
             };
             reader.each(&self.lake, file, &window, each).await?;
-            let old: Vec<TraceKey> = old.into_iter().collect();
-            if !old.is_empty() {
-                self.store.remember(&old, period)?;
-            }
-            if come.facts >= self.rows_max() {
-                self.keep_facts(std::mem::take(&mut come))?;
-            }
+            remember(&mut self.store, &mut old, period)?;
         }
-        self.keep_facts(come)
-    }
-
-    /// Puts facts into the store that were booked before. Its position stays: what it is given
-    /// twice counts once.
-    fn keep_facts(&mut self, come: Come) -> Result<(), LedgerError> {
-        let now_us = self.clock.now_us();
-        let entries = come.by_trace.into_iter().map(|(key, facts)| {
-            let mut entry = Entry::default();
-            facts.iter().for_each(|fact| push(fact, &mut entry.facts));
-            (key, entry)
-        });
-        let change = Change {
-            entries: entries.collect(),
-            facts: come.facts as u64,
-            received: come.received,
-        };
-        let position = self.store.position().clone();
-        self.store.apply(change, position, now_us);
-        self.store.keep(now_us)?;
+        keep_facts(&mut self.store, come, now_us)?;
         self.pass("syncing")
     }
 
@@ -278,34 +262,77 @@ impl Ledger {
         let files = files.filter(|f| window.may_hold(f) && received(f).1 >= known);
         let mut reader = Reader::new(Dataset::CostLedger, booked::COLUMNS.iter().copied());
         for file in files {
+            let (first, last) = received(file);
+            // What was booked came within a day before, but for what waited for its lake.
+            let period = (first < kept).then(|| (first.saturating_sub(DAY_US), last));
+            let (store, rows_max, now_us) = (
+                &mut self.store,
+                self.config.memory_bytes / ROW_BYTES,
+                self.clock.now_us(),
+            );
             let mut entries: HashMap<TraceKey, Entry> = HashMap::new();
+            let mut rows = 0;
+            let mut keep = |entries: HashMap<TraceKey, Entry>| {
+                if let Some(period) = period {
+                    let mut keys = entries.keys().cloned().collect();
+                    remember(store, &mut keys, period)?;
+                }
+                if last < kept {
+                    return Ok(());
+                }
+                let change = Change {
+                    entries: entries.into_iter().collect(),
+                    ..Change::default()
+                };
+                let position = store.position().clone();
+                store.apply(change, position, now_us);
+                store.keep(now_us)
+            };
             let each = |piece: RecordBatch| {
                 for (key, row) in booked::from_rows(&piece) {
-                    let entry = entries.entry(key).or_default();
-                    booked::push(&row, &mut entry.bookings);
+                    booked::push(&row, &mut entries.entry(key).or_default().bookings);
+                    rows += 1;
+                }
+                if rows >= rows_max {
+                    rows = 0;
+                    keep(std::mem::take(&mut entries))?;
                 }
                 Ok::<(), LedgerError>(())
             };
             reader.each(&self.lake, file, &window, each).await?;
-            let (first, last) = received(file);
-            if first < kept {
-                // What was booked came within a day before, but for what waited for its lake.
-                let keys: Vec<TraceKey> = entries.keys().cloned().collect();
-                self.store
-                    .remember(&keys, (first.saturating_sub(DAY_US), last))?;
-            }
-            if last < kept {
-                continue;
-            }
-            let now_us = self.clock.now_us();
-            let change = Change {
-                entries: entries.into_iter().collect(),
-                ..Change::default()
-            };
-            let position = self.store.position().clone();
-            self.store.apply(change, position, now_us);
-            self.store.keep(now_us)?;
+            keep(entries)?;
         }
         self.pass("synced")
     }
+}
+
+/// Puts facts into the store that were booked before. Its position stays: what it is given twice
+/// counts once.
+fn keep_facts(store: &mut Store, come: Come, now_us: i64) -> std::io::Result<()> {
+    let entries = come.by_trace.into_iter().map(|(key, facts)| {
+        let mut entry = Entry::default();
+        facts.iter().for_each(|fact| push(fact, &mut entry.facts));
+        (key, entry)
+    });
+    let change = Change {
+        entries: entries.collect(),
+        facts: come.facts as u64,
+        received: come.received,
+    };
+    let position = store.position().clone();
+    store.apply(change, position, now_us);
+    store.keep(now_us)
+}
+
+/// Remembers that there were these traces, of which the store has not all, and forgets the list.
+fn remember(
+    store: &mut Store,
+    keys: &mut BTreeSet<TraceKey>,
+    period: Period,
+) -> std::io::Result<()> {
+    let keys: Vec<TraceKey> = std::mem::take(keys).into_iter().collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    store.remember(&keys, period)
 }

@@ -113,6 +113,8 @@ impl Ledger {
         ledger: &Snapshot,
         place: Place,
     ) -> Result<Step, LedgerError> {
+        // Before more is read: where the disk takes nothing, memory must not grow in its place.
+        self.store.keep(self.clock.now_us())?;
         let spans = self.lake.snapshot(Dataset::Spans).await?;
         let rows_max = self.rows_max() as u64;
         let Some(plan) = self.spans.plan(&spans, &place.cursors, rows_max) else {

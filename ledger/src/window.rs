@@ -94,6 +94,41 @@ impl Window {
         window
     }
 
+    /// Takes fewer batches where `files` hold more than about `rows_max` rows of the window: a file
+    /// that a compaction has made holds thousands of batches.
+    fn narrow(&mut self, files: &[&Arc<LakeFile>], rows_max: u64) {
+        loop {
+            let rows: u64 = files.iter().map(|f| self.rows_in(f)).sum();
+            let long = self.ranges.values().any(|(from, to)| to - from > 1);
+            if rows <= rows_max.saturating_mul(2) || !long {
+                return;
+            }
+            for (from, to) in self.ranges.values_mut() {
+                *to = *from + (*to - *from + 1) / 2;
+            }
+        }
+    }
+
+    /// How many rows of the file are of the window, if its batches are of about the same size.
+    fn rows_in(&self, file: &LakeFile) -> u64 {
+        let (min, max) = batches(file);
+        let ours = self.ranges.iter().filter(|(node, _)| may_be_of(file, node));
+        let overlap: i128 = ours
+            .map(|(_, (from, to))| {
+                let first = i128::from(min).max(i128::from(*from) + 1);
+                (i128::from(max).min(i128::from(*to)) - first + 1).max(0)
+            })
+            .sum();
+        let all = i128::from(max) - i128::from(min) + 1;
+        let rows = i128::from(file.rows) * overlap.min(all) / all.max(1);
+        // A file without statistics may hold all of it.
+        let known = min != i64::MIN;
+        u64::try_from(rows)
+            .ok()
+            .filter(|_| known)
+            .unwrap_or(file.rows)
+    }
+
     /// How many batches there are.
     pub(crate) fn batches(&self) -> u64 {
         self.ranges
@@ -216,6 +251,7 @@ impl Reader {
             taken += 1;
             window = all.before(files.get(taken..).unwrap_or_default());
         }
+        window.narrow(&files, rows_max);
         let files = files.into_iter().filter(|f| window.may_hold(f));
         Some(Plan {
             files: files.map(Arc::clone).collect(),
@@ -271,5 +307,69 @@ impl Reader {
     /// The columns that it reads.
     pub(crate) fn columns(&self) -> &[&'static str] {
         &self.columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_lake::ColumnStats;
+
+    fn file(node: &NodeId, (min, max): (i64, i64), rows: u64) -> Arc<LakeFile> {
+        let stats = |bounds| ColumnStats {
+            bounds: Some(bounds),
+            nulls: Some(0),
+        };
+        let text = node.as_str().to_owned();
+        let node = Bounds::Text {
+            min: text.clone(),
+            max: text,
+        };
+        Arc::new(LakeFile {
+            path: format!("{min}-{max}.parquet"),
+            size: 1,
+            rows,
+            tenant: None,
+            part_date: None,
+            time_min_us: None,
+            time_max_us: None,
+            stats: [
+                ("_batch".to_owned(), stats(Bounds::Int { min, max })),
+                ("_node".to_owned(), stats(node)),
+            ]
+            .into(),
+        })
+    }
+
+    #[test]
+    fn a_file_of_many_batches_is_read_in_parts_that_follow_one_another() {
+        let node = NodeId::from_bits(1);
+        let (large, small) = (
+            file(&node, (1, 1_000), 1_000_000),
+            file(&node, (1_001, 1_001), 10),
+        );
+        let files = [&large, &small];
+        let to = Cursors::from([(node.clone(), 1_001)]);
+        let (mut cursors, mut parts) = (Cursors::new(), 0);
+        while at(&cursors, &node) < 1_001 {
+            let mut window = Window::between(&cursors, &to);
+            window.narrow(&files, 10_000);
+            assert!(window.rows_in(&large) <= 20_000, "{window:?}");
+            assert!(window.batches() > 0);
+            cursors.extend(window.ends().map(|(n, b)| (n.clone(), b)));
+            parts += 1;
+        }
+        assert!((50..200).contains(&parts), "{parts}");
+    }
+
+    #[test]
+    fn a_file_whose_batches_were_all_read_is_not_looked_at() {
+        let (one, two) = (NodeId::from_bits(1), NodeId::from_bits(2));
+        let cursors = Cursors::from([(one.clone(), 50)]);
+        let to = Cursors::from([(one.clone(), 60), (two, 5)]);
+        let window = Window::between(&cursors, &to);
+        assert!(!window.may_hold(&file(&one, (1, 50), 10)));
+        assert!(window.may_hold(&file(&one, (40, 51), 10)));
+        assert!(!window.may_hold(&file(&one, (61, 70), 10)));
     }
 }

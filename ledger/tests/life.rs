@@ -296,6 +296,13 @@ async fn compaction_and_retention_of_spans_book_nothing() {
     for (call, cost) in once(&all) {
         assert_eq!(booked.get(&call), Some(&cost), "stays as it was");
     }
+    // Where even the spans are gone, the ledger itself says that the trace was there.
+    delete_spans(&world).await;
+    let again = Span::call(1, 1, 9);
+    world.append(&lake, 1, std::slice::from_ref(&again)).await;
+    let mut third = world.ledger("three").await;
+    settle(&mut third).await;
+    assert_eq!(world.booked().await, booked, "a resend is not booked again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

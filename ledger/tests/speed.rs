@@ -118,3 +118,39 @@ async fn the_loop_over_a_million_spans() {
         assert_eq!(booked.get(&call), Some(&cost));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_of_a_hundred_thousand_spans_in_twenty_batches() {
+    if !heavy() {
+        return;
+    }
+    let mut world = World::new();
+    let lake = world.lake().await;
+    let mut ledger = world.ledger("one").await;
+    let mut all = Vec::new();
+    let began = Instant::now();
+    for number in 0..20 {
+        let spans: Vec<Span> = (0..5_000_u64)
+            .map(|n| {
+                let span = number * 5_000 + n + 1;
+                let mut one = match n % 5 {
+                    0 => Span::tool(1, span, "review"),
+                    _ => Span::call(1, span, 1_000),
+                };
+                one.parent = (span > 1).then(|| span / 3 + 1);
+                one
+            })
+            .collect();
+        world.append(&lake, 1, &spans).await;
+        all.extend(spans);
+        let one = Instant::now();
+        settle(&mut ledger).await;
+        println!("batch {number} in {:?}", one.elapsed());
+    }
+    println!(
+        "all in {:?}; memory {:?} MiB (now, most)",
+        began.elapsed(),
+        memory()
+    );
+    assert_eq!(world.booked().await, once(&all));
+}

@@ -118,6 +118,8 @@ pub struct Store {
     summary: Summary,
     began_us: Option<i64>,
     written_us: i64,
+    /// Whether anything changed since the last writing.
+    changed: bool,
     segments: Vec<Segment>,
     /// What is in memory, as it was last written; replaced by the next writing.
     shadow: Option<Segment>,
@@ -176,6 +178,7 @@ impl Store {
             summary: Summary::default(),
             began_us: None,
             written_us: i64::MIN,
+            changed: false,
             segments,
             shadow: None,
             seen,
@@ -306,6 +309,7 @@ impl Store {
             };
             self.began_us.get_or_insert(now_us);
         }
+        self.changed |= self.position != position || change.facts > 0;
         self.position = position;
     }
 
@@ -328,7 +332,7 @@ impl Store {
     pub fn keep(&mut self, now_us: i64) -> Result<()> {
         let full = self.memory_bytes > self.config.memory_bytes / 2;
         let due = now_us.saturating_sub(self.written_us) >= micros(self.config.every);
-        if full || due {
+        if full || (due && self.changed) {
             self.write(now_us)?;
         }
         Ok(())
@@ -370,6 +374,7 @@ impl Store {
         }
         self.keep_to_memory();
         self.written_us = now_us;
+        self.changed = false;
         Ok(())
     }
 
