@@ -8,7 +8,7 @@ use serde_json::Value;
 use weir_model::Dataset;
 
 use crate::app::rig::{Reply, Rig};
-use crate::app::rollups::tests::{Booking, DAY_START_US, ledger_batch};
+use crate::app::rollups::fixture::{Booking, DAY_START_US, ledger_batch};
 
 const ROUTE: &str = "/v1/rollups/cost-per-skill?since=all";
 const HOUR_US: i64 = 3_600_000_000;
