@@ -202,4 +202,6 @@ impl Replaced {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

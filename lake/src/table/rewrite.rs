@@ -39,7 +39,7 @@ impl Table {
                 self.drop_files(written).await;
                 return Ok(false);
             };
-            if !self.still_there(version).await? {
+            if self.widen(&snapshot).await? || !self.still_there(version).await? {
                 continue;
             }
             let now_ms = SystemClock.now_us() / 1000;

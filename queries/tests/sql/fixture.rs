@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arrow_array::{Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow_json::ReaderBuilder;
+use arrow_schema::DataType;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use weir_lake::{Lake, LakeConfig, Partition};
@@ -246,14 +247,17 @@ pub(crate) fn rows(dataset: Dataset, objects: &[Value]) -> RecordBatch {
     for (i, object) in objects.iter().enumerate() {
         let mut row: Map<String, Value> = object.as_object().unwrap().clone();
         for field in schema.fields().iter().filter(|f| !f.is_nullable()) {
-            let plain = match field.name().as_str() {
-                "tenant_id" => json!("acme"),
-                "trace_id" => json!(format!("{:032x}", i + 1)),
-                "span_id" => json!(format!("{:016x}", i + 1)),
-                "part_date" => json!("2026-11-21"),
-                "start_time" | "received_at" | "event_time" => json!("2026-11-21T10:00:00Z"),
-                "item_index" => json!(i),
-                other => json!(format!("{other}-{i}")),
+            let plain = match (field.name().as_str(), field.data_type()) {
+                ("tenant_id", _) => json!("acme"),
+                ("trace_id", _) => json!(format!("{:032x}", i + 1)),
+                ("span_id", _) => json!(format!("{:016x}", i + 1)),
+                ("part_date", _) => json!("2026-11-21"),
+                (_, DataType::Timestamp(..)) => json!("2026-11-21T10:00:00Z"),
+                ("item_index", _) => json!(i),
+                (_, DataType::Int32 | DataType::Int64) => json!(1),
+                (_, DataType::Decimal128(..)) => json!("1"),
+                (_, DataType::List(_)) => json!([]),
+                (other, _) => json!(format!("{other}-{i}")),
             };
             row.entry(field.name().clone()).or_insert(plain);
         }

@@ -56,11 +56,18 @@ fn own(dataset: Dataset, n: u32) -> Value {
             "content_key": format!("{n:032x}"),
         }),
         Dataset::ProxyAudit => json!({ "event_id": format!("own-{n}"), "message": "own" }),
-        Dataset::OcsfEvents
-        | Dataset::CostLedger
-        | Dataset::RejectedEvents
-        | Dataset::CostHourly
-        | Dataset::CostDaily => json!({}),
+        Dataset::CostLedger | Dataset::CostHourly | Dataset::CostDaily => json!({
+            "source": "span",
+            "sign": 1,
+            "skill": if n.is_multiple_of(2) { json!("pdf") } else { json!(null) },
+            "calls": 3,
+            "usage_calls": 3,
+            "usage_input_tokens": 10,
+            "cost_usd": "0.5",
+            "duration_ms": 100.5,
+            "latency_histogram": [40, 3],
+        }),
+        Dataset::OcsfEvents | Dataset::RejectedEvents => json!({}),
     };
     merge(&mut row, more);
     row
@@ -151,7 +158,12 @@ fn only_foreign(dataset: Dataset, from: u32, others: Others) -> RecordBatch {
 /// and recent rows of both kinds.
 pub(crate) async fn world(partition: Partition, others: Others) -> Site {
     let site = Site::new(partition).await;
-    for dataset in [Dataset::Spans, Dataset::ProxyAudit, Dataset::OcsfEvents] {
+    for dataset in [
+        Dataset::Spans,
+        Dataset::ProxyAudit,
+        Dataset::OcsfEvents,
+        Dataset::CostLedger,
+    ] {
         site.store(dataset, &mixed(dataset, 0, others)).await;
         site.store(dataset, &only_foreign(dataset, 20, others))
             .await;
@@ -159,6 +171,10 @@ pub(crate) async fn world(partition: Partition, others: Others) -> Site {
         let resent = mixed(dataset, 0, others).slice(0, 4);
         site.store(dataset, &resent).await;
         site.recent.accept(dataset, &mixed(dataset, 8, others));
+    }
+    // The sums lag behind the ledger.
+    for dataset in [Dataset::CostHourly, Dataset::CostDaily] {
+        site.store(dataset, &mixed(dataset, 0, others)).await;
     }
     site
 }

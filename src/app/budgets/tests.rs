@@ -6,7 +6,7 @@ use weir_model::Dataset;
 
 use super::*;
 use crate::app::rig::Rig;
-use crate::app::rollups::tests::{Booking, ledger_batch};
+use crate::app::rollups::fixture::{Booking, ledger_batch};
 
 const USD: i128 = 1_000_000_000_000;
 /// 2026-11-16T12:30:00Z: the month is half over.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use weir_model::Dataset;
 
 use crate::app::rig::{Reply, Rig};
-use crate::app::rollups::tests::{Booking, DAY_START_US, ledger_batch};
+use crate::app::rollups::fixture::{Booking, DAY_START_US, ledger_batch};
 
 const ROUTE: &str = "/v1/rollups/cost-per-skill?since=all";
 const HOUR_US: i64 = 3_600_000_000;
@@ -308,5 +308,71 @@ async fn observability_costs_have_the_shape_that_their_readers_know() {
         rig.get("/v1/observability/costs?tag=weather").await.status,
         400
     );
+    rig.app.stop().await.unwrap();
+}
+
+/// Runs a command line as the program does, on a thread that no runtime owns; gives its code.
+async fn command(line: Vec<String>) -> String {
+    let args = line.into_iter().map(std::ffi::OsString::from);
+    let args: Vec<_> = args.collect();
+    let run = || std::thread::spawn(move || crate::cli::run(args)).join();
+    let code = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
+    format!("{code:?}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_writes_rollups_and_focus_and_reconciles() {
+    let rig = with_bookings().await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("http://{}", rig.app.addresses().http);
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let done = format!("{:?}", std::process::ExitCode::SUCCESS);
+    let differs = format!("{:?}", std::process::ExitCode::FAILURE);
+    let line = |words: &[&str]| -> Vec<String> {
+        let server = ["--url", url.as_str()];
+        let words = ["weir"].iter().chain(words).chain(&server);
+        words.map(|w| (*w).to_owned()).collect()
+    };
+    for output in ["table", "json", "csv", "parquet"] {
+        let file = at(output);
+        let rollup = [
+            "rollup",
+            "cost-per-skill",
+            "--since",
+            "all",
+            "--output",
+            output,
+            "--file",
+            &file,
+        ];
+        assert_eq!(command(line(&rollup)).await, done, "{output}");
+        let written = std::fs::read(&file).unwrap();
+        let shows = written
+            .windows(4)
+            .any(|w| w == b"PAR1" || w.starts_with(b"pdf"));
+        assert!(shows, "{output}");
+    }
+    let table = std::fs::read_to_string(at("table")).unwrap();
+    assert!(
+        table.contains("TOTAL") && table.contains("0.028"),
+        "{table}"
+    );
+    let focus = at("focus.csv");
+    let export = ["export", "focus", "--since", "all", "--file", &focus];
+    assert_eq!(command(line(&export)).await, done);
+    let focus = std::fs::read_to_string(&focus).unwrap();
+    assert!(focus.starts_with("AvailabilityZone,BilledCost,"), "{focus}");
+    assert_eq!(focus.lines().count(), 4, "what has no cost is not in it");
+    // What OpenAI counts on that day is what was booked, until it counts more.
+    for (tokens, code) in [("400,40", &done), ("800,80", &differs)] {
+        let file = at("usage.csv");
+        let usage = format!(
+            "start_time_iso,num_model_requests,model,input_tokens,output_tokens\n\
+             2026-11-20T00:00:00+00:00,5,gpt-4o-2024-08-06,{tokens}\n"
+        );
+        std::fs::write(&file, usage).unwrap();
+        let reconcile = ["cost", "reconcile", &file];
+        assert_eq!(&command(line(&reconcile)).await, code, "{tokens}");
+    }
     rig.app.stop().await.unwrap();
 }
