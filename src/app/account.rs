@@ -17,6 +17,7 @@
 //! load neither misses rows nor invents them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -28,6 +29,7 @@ use weir_sinks::{DeadError, DeadLetters, lake};
 
 use crate::app::Node;
 use crate::app::ledger::{account_json, price_lists};
+use crate::app::prices::PriceBook;
 
 /// The account of one dataset at one sink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -166,7 +168,7 @@ pub(crate) async fn recount(node: &Node) -> anyhow::Result<Report> {
 pub(crate) async fn verify(node: &Node) -> anyhow::Result<Report> {
     let mut report = recount(node).await?;
     if node.booking.is_some() {
-        report.ledger = Some(Box::pin(of_ledger(&node.lake)).await?);
+        report.ledger = Some(Box::pin(of_ledger(&node.lake, &node.prices)).await?);
     }
     Ok(report)
 }
@@ -176,8 +178,8 @@ pub(crate) async fn verify(node: &Node) -> anyhow::Result<Report> {
 /// # Errors
 ///
 /// Where a table cannot be read.
-pub(crate) async fn of_ledger(lake: &Lake) -> anyhow::Result<Account> {
-    let prices = price_lists()?;
+pub(crate) async fn of_ledger(lake: &Lake, book: &Arc<PriceBook>) -> anyhow::Result<Account> {
+    let prices = price_lists(book);
     Ok(weir_ledger::account(lake, prices.as_ref()).await?)
 }
 

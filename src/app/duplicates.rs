@@ -14,6 +14,7 @@
 //!   requests that meet in a bucket may lose a count, never a row.
 //! * Whatever was accepted within the window that is shown is recognised, but for such meetings.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -134,6 +135,15 @@ impl<'a> Bytes<'a> {
 /// What tells the spans of `tenant` in `rows` from any other; those without a content hash are left
 /// out.
 pub(crate) fn fingerprints(tenant: &TenantId, rows: &RecordBatch) -> Vec<u64> {
+    fingerprints_of(tenant, rows, 0..rows.num_rows())
+}
+
+/// The same for some of the rows.
+pub(crate) fn fingerprints_of(
+    tenant: &TenantId,
+    rows: &RecordBatch,
+    range: Range<usize>,
+) -> Vec<u64> {
     let columns = ["trace_id", "span_id", "content_key"];
     let columns = columns.map(|name| rows.column_by_name(name).and_then(Bytes::of));
     let [Some(trace), Some(span), Some(content)] = columns else {
@@ -144,7 +154,7 @@ pub(crate) fn fingerprints(tenant: &TenantId, rows: &RecordBatch) -> Vec<u64> {
         let parts = [trace.row(row)?, span.row(row)?, content.row(row)?];
         Some(parts.into_iter().fold(whose, mix))
     };
-    (0..rows.num_rows()).filter_map(of).collect()
+    range.filter_map(of).collect()
 }
 
 /// Mixes `bytes` into `state`; the parts are hashes and ids, which need no strong one.

@@ -19,7 +19,7 @@ use weir_ingest::admission::Budget;
 use weir_ingest::decode::otlp::OtlpEncoding;
 use weir_ingest::decode::{Acceptance, Limits};
 use weir_ingest::log::{AppendError, Entry, Log, RecentRequest, Route};
-use weir_model::{Clock, Dataset, TenantId};
+use weir_model::{Clock, TenantId};
 use weir_transforms::Enricher;
 
 use crate::app::arrivals::Arrivals;
@@ -28,7 +28,7 @@ use crate::app::prepare::{self, Audit, Prepared};
 use crate::app::prices::PriceBook;
 use crate::app::quota::Caller;
 use crate::app::resends::{Name, Resends, Standing, Ticket, digest, scope};
-use crate::app::together::{SMALL_BYTES_MAX, Together};
+use crate::app::together::{self, SMALL_BYTES_MAX, Together};
 use crate::http::body::{BodyLimits, INLINE_BYTES_MAX};
 use crate::http::refusal::Refusal;
 
@@ -123,19 +123,24 @@ impl Intake {
     /// An intake that recognises the requests that `log` still holds.
     pub(crate) fn new(parts: Parts) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let counters: Arc<Counters> = Arc::default();
+        let together = Together::new(together::Parts {
+            log: Arc::clone(&parts.log),
+            enricher: Arc::clone(&parts.enricher),
+            prices: Arc::clone(&parts.prices),
+            limits: parts.limits.clone(),
+            budget: parts.budget.clone(),
+            counters: Arc::clone(&counters),
+        });
         let intake = Self {
+            together,
             bodies: Resends::new(RESEND_WINDOW_US, RESENDS_MAX),
             keys: Resends::new(KEY_WINDOW_US, KEYS_MAX),
             workers: Arc::new(Semaphore::new(cores * 2)),
             budget: parts.budget,
             body: parts.body,
             arrivals: Arrivals::new(),
-            counters: Arc::default(),
-            together: Together::new(
-                Arc::clone(&parts.log),
-                Arc::clone(&parts.enricher),
-                parts.limits.clone(),
-            ),
+            counters,
             log: parts.log,
             enricher: parts.enricher,
             prices: parts.prices,
@@ -362,7 +367,9 @@ impl Intake {
             }
             let shown = self.arrivals.is_watched().then(|| rows.clone());
             // Until they are in the log they are held twice: as they came, and as rows.
-            let held = self.budget.hold(memory_of(&rows));
+            let held = self
+                .budget
+                .hold(rows.iter().map(|(_, rows)| memory_of(rows)).sum());
             let entry = Entry {
                 tenant: record.caller.tenant.clone(),
                 route: record.route,
@@ -427,8 +434,8 @@ impl Intake {
 }
 
 /// What the rows take, columns without a value left out.
-fn memory_of(rows: &[(Dataset, RecordBatch)]) -> usize {
-    let columns = rows.iter().flat_map(|(_, rows)| rows.columns());
+pub(super) fn memory_of(rows: &RecordBatch) -> usize {
+    let columns = rows.columns().iter();
     let filled = columns.filter(|column| column.null_count() < column.len());
     filled.map(|column| column.get_array_memory_size()).sum()
 }

@@ -12,9 +12,10 @@ use tokio::task::JoinHandle;
 use weir_lake::Lake;
 use weir_ledger::{Account, LedgerConfig, LedgerError, PriceLists, Shown, Status};
 use weir_model::{Clock, TenantId};
-use weir_transforms::{PriceList, Prices};
+use weir_transforms::Prices;
 
 use crate::app::parts::size;
+use crate::app::prices::{Named, PriceBook};
 use crate::config::Config;
 
 /// How long a step may take to its end at a stop; cut off, it is taken again by whoever is next.
@@ -22,28 +23,19 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// How long after a panic the ledger is opened again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// The embedded list, for every tenant.
-struct Standard(Arc<PriceList>);
+/// The prices that a node keeps, as the ledger asks for them.
+#[derive(Debug)]
+struct Book(Arc<PriceBook>);
 
-impl std::fmt::Debug for Standard {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Standard").field(&self.0.name()).finish()
+impl PriceLists for Book {
+    fn of(&self, tenant: &TenantId) -> Arc<dyn Prices> {
+        Arc::new(Named::of(&self.0, tenant))
     }
 }
 
-impl PriceLists for Standard {
-    fn of(&self, _: &TenantId) -> Arc<dyn Prices> {
-        Arc::<PriceList>::clone(&self.0)
-    }
-}
-
-/// The lists that spans are priced by.
-///
-/// # Errors
-///
-/// Where the embedded list cannot be read: a defect.
-pub(crate) fn price_lists() -> Result<Arc<dyn PriceLists>, weir_transforms::ListError> {
-    Ok(Arc::new(Standard(Arc::new(PriceList::standard()?))))
+/// The prices that spans are booked by.
+pub(crate) fn price_lists(book: &Arc<PriceBook>) -> Arc<dyn PriceLists> {
+    Arc::new(Book(Arc::clone(book)))
 }
 
 /// The ledger of a running node.
@@ -85,11 +77,11 @@ impl Booking {
     ///
     /// # Errors
     ///
-    /// Where its store cannot be opened, or the price list not be read.
+    /// Where its store cannot be opened.
     pub(crate) fn start(
         config: &Config,
         lake: &Arc<Lake>,
-        clock: &Arc<dyn Clock>,
+        (clock, prices): (&Arc<dyn Clock>, &Arc<PriceBook>),
         node: &str,
     ) -> Result<Option<Self>, Box<dyn std::error::Error + Send + Sync>> {
         if !config.ledger.enabled {
@@ -97,7 +89,7 @@ impl Booking {
         }
         let parts = Parts {
             lake: Arc::clone(lake),
-            prices: price_lists()?,
+            prices: price_lists(prices),
             clock: Arc::clone(clock),
             config: ledger_config(config),
             node: node.to_owned(),

@@ -13,7 +13,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -143,10 +143,6 @@ impl PriceBook {
 
     /// The tariff of that name, in effect or kept; `None` where it was never in effect here, or is
     /// damaged, which the log says.
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "recomputes ask for it; new calls do not")
-    )]
     pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Tariff>> {
         let current = Arc::clone(&self.current.read());
         if let Some(tariff) = current.all().find(|t| t.name() == name) {
@@ -220,50 +216,59 @@ impl PriceBook {
     }
 }
 
-/// The tariffs that the facts of some traces name, for the rules of a trace.
+/// The tariffs of one tenant, for the rules of a trace: that of new calls, and those of old that
+/// its calls name.
 ///
 /// Made for one recompute: what is in effect for new calls does not change under it.
 #[derive(Debug)]
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "recomputes ask for it; new calls do not")
-)]
 pub(crate) struct Named {
+    book: Arc<PriceBook>,
     current: Arc<Tariff>,
-    by_name: HashMap<Box<str>, Arc<Tariff>>,
+    old: OnceLock<Box<Link>>,
+}
+
+/// A name that was asked for, in a list that only grows: so what it says can be lent.
+#[derive(Debug)]
+struct Link {
+    name: Box<str>,
+    tariff: Option<Arc<Tariff>>,
+    next: OnceLock<Box<Link>>,
 }
 
 impl Named {
-    /// The tariffs of these names, and that of `tenant`'s new calls. A name that is not known here
-    /// is left out; its calls are priced as new ones where they must be priced again.
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "recomputes ask for it; new calls do not")
-    )]
-    pub(crate) fn of<'n>(
-        book: &PriceBook,
-        tenant: &TenantId,
-        names: impl Iterator<Item = &'n str>,
-    ) -> Self {
-        let mut by_name = HashMap::new();
-        for name in names {
-            if !by_name.contains_key(name)
-                && let Some(tariff) = book.by_name(name)
-            {
-                by_name.insert(Box::from(name), tariff);
-            }
-        }
+    /// Those of `tenant`. A name that is not known here stands for new calls.
+    pub(crate) fn of(book: &Arc<PriceBook>, tenant: &TenantId) -> Self {
         Self {
             current: book.current(tenant),
-            by_name,
+            book: Arc::clone(book),
+            old: OnceLock::new(),
+        }
+    }
+
+    fn find(&self, name: &str) -> &Tariff {
+        let mut place = &self.old;
+        loop {
+            let link = place.get_or_init(|| {
+                Box::new(Link {
+                    name: name.into(),
+                    tariff: self.book.by_name(name),
+                    next: OnceLock::new(),
+                })
+            });
+            if *link.name == *name {
+                return link.tariff.as_ref().unwrap_or(&self.current);
+            }
+            place = &link.next;
         }
     }
 }
 
 impl Prices for Named {
     fn under(&self, list: Option<&str>) -> &dyn Pricer {
-        let kept = list.and_then(|name| self.by_name.get(name));
-        &**kept.unwrap_or(&self.current)
+        match list {
+            Some(name) if name != self.current.name() => self.find(name),
+            Some(_) | None => &*self.current,
+        }
     }
 }
 

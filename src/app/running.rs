@@ -334,7 +334,7 @@ fn build(
         Arc::clone(&dead),
         DeliveryConfig::default(),
     );
-    let booking = Booking::start(config, &lake, &own_clock, log.node().as_str());
+    let booking = Booking::start(config, &lake, (&own_clock, &prices), log.node().as_str());
     let booking = booking.map_err(state("the ledger"))?;
     Ok(Node {
         intake,

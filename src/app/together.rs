@@ -19,13 +19,17 @@ use arrow_array::RecordBatch;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use weir_ingest::admission::Budget;
 use weir_ingest::decode::otlp::{DecodedTogether, TraceBody, decode_together};
 use weir_ingest::decode::{Acceptance, Limits};
 use weir_ingest::log::{Entry, Joined, Log, Route, Submission};
 use weir_model::Dataset;
-use weir_transforms::Enricher;
+use weir_transforms::{Enricher, Tariff};
 
-use crate::app::intake::refused;
+use crate::app::counters::Counters;
+use crate::app::duplicates;
+use crate::app::intake::{memory_of, refused};
+use crate::app::prices::PriceBook;
 use crate::app::resends::{Name, Ticket};
 use crate::http::body::INLINE_BYTES_MAX;
 use crate::http::refusal::Refusal;
@@ -44,9 +48,24 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Groups that are worked on at once.
     groups_max: usize,
-    log: Arc<Log>,
-    enricher: Arc<Enricher>,
-    limits: Limits,
+    parts: Parts,
+}
+
+/// What groups are worked on with.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// Where rows become durable.
+    pub(crate) log: Arc<Log>,
+    /// What fills the canonical columns.
+    pub(crate) enricher: Arc<Enricher>,
+    /// What calls cost.
+    pub(crate) prices: Arc<PriceBook>,
+    /// What a request may hold.
+    pub(crate) limits: Limits,
+    /// What all requests in flight may hold.
+    pub(crate) budget: Budget,
+    /// What is counted.
+    pub(crate) counters: Arc<Counters>,
 }
 
 #[derive(Debug, Default)]
@@ -93,14 +112,12 @@ pub(crate) enum Outcome {
 }
 
 impl Together {
-    pub(crate) fn new(log: Arc<Log>, enricher: Arc<Enricher>, limits: Limits) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         let groups_max = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
             queue: Mutex::default(),
             groups_max,
-            log,
-            enricher,
-            limits,
+            parts,
         }))
     }
 
@@ -145,7 +162,9 @@ impl AtWork {
             let Some(group) = self.next_group() else {
                 return;
             };
-            work(&self.0, group);
+            for group in by_tariff(&self.0.parts.prices, group) {
+                work(&self.0.parts, group);
+            }
         }
     }
 
@@ -168,14 +187,27 @@ impl AtWork {
     }
 }
 
+/// The requests of a group by what their tenants pay: nearly always all pay the same.
+fn by_tariff(prices: &PriceBook, group: Vec<Job>) -> Vec<(Arc<Tariff>, Vec<Job>)> {
+    let mut parts: Vec<(Arc<Tariff>, Vec<Job>)> = Vec::new();
+    for job in group {
+        let tariff = prices.current(&job.small.at.tenant);
+        match parts.iter_mut().find(|(of, _)| Arc::ptr_eq(of, &tariff)) {
+            Some((_, jobs)) => jobs.push(job),
+            None => parts.push((tariff, vec![job])),
+        }
+    }
+    parts
+}
+
 /// Decodes a group, and sees to it that it becomes durable and its requests are answered.
-fn work(shared: &Arc<Shared>, group: Vec<Job>) {
+fn work(parts: &Parts, (tariff, group): (Arc<Tariff>, Vec<Job>)) {
     let bodies: Vec<TraceBody<'_>> = group.iter().map(|job| job.small.body()).collect();
-    let Some(decoded) = decode_together(&bodies, &shared.limits) else {
+    let Some(decoded) = decode_together(&bodies, &parts.limits) else {
         return tell_all(group, &Outcome::Alone);
     };
     let DecodedTogether { rows, counts } = decoded;
-    let rows = match shared.enricher.enrich_spans(rows) {
+    let rows = match parts.enricher.enrich_spans_at(rows, &tariff) {
         Ok(rows) => rows,
         Err(error) => {
             tracing::error!(%error, "enrich.failed");
@@ -195,13 +227,37 @@ fn work(shared: &Arc<Shared>, group: Vec<Job>) {
         entries,
         joined: Some(joined),
     };
-    let log = Arc::clone(&shared.log);
+    // Until they are in the log they are held twice: as they came, and as rows.
+    let held = parts.budget.hold(memory_of(&rows));
+    let fingerprints = fingerprints(&group, &rows, &counts);
+    let (log, counters) = (Arc::clone(&parts.log), Arc::clone(&parts.counters));
     tokio::spawn(async move {
-        match log.append(submission).await {
-            Ok(committed) => stored(group, &rows, &counts, committed.committed_at_us),
+        let appended = log.append(submission).await;
+        drop(held);
+        match appended {
+            Ok(committed) => {
+                counters.see(&fingerprints);
+                stored(group, &rows, &counts, committed.committed_at_us);
+            }
             Err(error) => tell_all(group, &Outcome::Refused(refused(error))),
         }
     });
+}
+
+/// What the spans are known by, should they come again.
+fn fingerprints(group: &[Job], rows: &RecordBatch, counts: &[usize]) -> Vec<u64> {
+    let mut all = Vec::with_capacity(rows.num_rows());
+    let mut from = 0;
+    for (job, count) in group.iter().zip(counts) {
+        let tenant = &job.small.at.tenant;
+        all.extend(duplicates::fingerprints_of(
+            tenant,
+            rows,
+            from..from + count,
+        ));
+        from += count;
+    }
+    all
 }
 
 fn stored(group: Vec<Job>, rows: &RecordBatch, counts: &[usize], at_us: i64) {

@@ -16,6 +16,7 @@ use weir_model::{Clock as _, SystemClock, TenantId};
 
 use crate::app::ledger::{dollars, ledger_config, price_lists};
 use crate::app::parts::lake_config;
+use crate::app::prices::PriceBook;
 use crate::cli::exit::Exit;
 use crate::cli::out;
 use crate::cli::place::Place;
@@ -54,7 +55,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     ensure!(args.from < args.to, "--from must lie before --to");
     let config = args.place.config()?;
     let lake = Arc::new(Lake::open(&lake_config(&config)).await?);
-    let prices = price_lists()?;
+    let book = Arc::new(PriceBook::open(&config)?);
+    let prices = price_lists(&book);
     let entry = entry(&args, &lake, prices.as_ref()).await?;
     ensure!(!entry.lists.is_empty(), "nothing is booked of that time");
     // A look from outside: what it keeps is only for this look, and all of it is read when wanted.

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
+use weir_ledger::Account;
 use weir_model::{Clock, SystemClock};
 
 use crate::app::account;
 use crate::app::parts::Stores;
+use crate::app::prices::PriceBook;
 use crate::cli::exit::Exit;
 use crate::cli::remote::Remote;
 use crate::cli::{out, serve};
+use crate::config::Config;
 
 /// What it takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -63,13 +66,18 @@ async fn offline(args: &Args) -> anyhow::Result<Value> {
     let stores = Stores::open(&config, &clock).await?;
     let report = account::recount_parts(&stores.log, &stores.lake, &stores.dead).await;
     let ledger = match config.ledger.enabled {
-        true => Some(Box::pin(account::of_ledger(&stores.lake)).await),
+        true => Some(ledger_of(&config, &stores).await),
         false => None,
     };
     stores.log.close().await?;
     let mut report = report?;
     report.ledger = ledger.transpose()?;
     Ok(report.json())
+}
+
+async fn ledger_of(config: &Config, stores: &Stores) -> anyhow::Result<Account> {
+    let book = Arc::new(PriceBook::open(config)?);
+    Box::pin(account::of_ledger(&stores.lake, &book)).await
 }
 
 /// The ledger's account as lines; nothing where it was not computed.

@@ -30,6 +30,7 @@ impl Intake {
                 Standing::Conflict => return Err(Refusal::internal()),
             }
         };
+        self.budget.check()?;
         caller.charge_rows(spans)?;
         let small = Small {
             bytes: bytes.clone(),

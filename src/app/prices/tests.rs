@@ -106,7 +106,8 @@ fn a_tariff_is_found_by_its_name_after_it_was_replaced_and_in_another_process() 
         assert_eq!(old, [2_000, 1_300]);
         assert_eq!(price(&book.current(&tenant("acme"))), 2_600);
     }
-    let named = Named::of(&again, &tenant("acme"), names.iter().map(String::as_str));
+    let again = Arc::new(again);
+    let named = Named::of(&again, &tenant("acme"));
     assert_eq!(named.under(Some(&names[1])).name(), names[1]);
     let current = again.current(&tenant("acme"));
     for new in [None, Some("genai-prices-0.2.1-000000000000")] {
