@@ -69,7 +69,7 @@ fn the_library_gives_the_golden_totals() {
                 .price_context
                 .push((key, value.as_str().expect("text")));
         }
-        let priced = list.calculator.calculate(&request).ok();
+        let priced = list.calculator.as_ref().unwrap().calculate(&request).ok();
         let amount = priced.and_then(|p| money::parse(&p.total_price.to_string()));
         if amount != total(&case) {
             wrong.push((case["name"].clone(), amount, total(&case)));
@@ -223,8 +223,8 @@ proptest! {
         second in 0i64..86_400,
         tier in prop::sample::select(vec![None, Some("flex"), Some("priority"), Some("batch")]),
     ) {
-        static LIST: std::sync::LazyLock<PriceList> =
-            std::sync::LazyLock::new(|| PriceList::standard().expect("the list"));
+        static LIST: LazyLock<PriceList> =
+            LazyLock::new(|| PriceList::standard().expect("the list"));
         let (provider, model) = [
             ("openai", "gpt-5"), ("anthropic", "claude-sonnet-4-5"), ("google", "gemini-2.5-pro"),
             ("deepseek", "deepseek-chat"), ("azure", "gpt-4o"), ("perplexity", "sonar"),
@@ -248,4 +248,9 @@ proptest! {
             Err(other) => prop_assert!(false, "{:?}", other),
         }
     }
+}
+
+#[test]
+fn the_library_takes_the_list_that_is_built_in() {
+    assert!(PriceList::standard().unwrap().warm().is_ok());
 }
