@@ -341,7 +341,7 @@ impl Default for Config {
                 options: BTreeMap::new(),
                 partition: "tenant_date".into(),
                 flush_interval: Duration::from_secs(10),
-                flush_rows: 64 << 10,
+                flush_rows: 32 << 10,
             },
             ledger: Ledger {
                 enabled: true,

@@ -420,3 +420,22 @@ async fn what_is_in_flight_at_a_stop_is_finished() {
     assert_eq!(rows[0][0], 1);
     rig.app.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_connection_that_is_cut_is_counted_by_its_timer() {
+    let rig = rig().await;
+    for (first, by) in [
+        ("", "first_byte"),
+        ("GET / HTTP/1.1\r\nHo", "header"),
+        (GET, "keep_alive"),
+    ] {
+        let mut stream = connect(&rig).await;
+        stream.write_all(first.as_bytes()).await.unwrap();
+        rest(&mut stream).await;
+        let metrics = rig.get("/metrics").await;
+        let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+        let counted = format!("weir_connections_cut_total{{by=\"{by}\"}} 1\n");
+        assert!(metrics.contains(&counted), "{by}: {metrics}");
+    }
+    rig.app.stop().await.unwrap();
+}
