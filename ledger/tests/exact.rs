@@ -114,7 +114,9 @@ async fn a_stop_at_any_place_books_nothing_twice_and_loses_nothing() {
             world.append(&lake, 1 + turn % 2, &spans).await;
             all.extend(spans);
             let seen = Arc::clone(&stops);
-            let stop = move |at: &str| at == place && seen.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+            let stop = move |at: &str| {
+                at == place && seen.fetch_add(1, Ordering::SeqCst).is_multiple_of(2)
+            };
             let mut ledger = world.stopping("one", Arc::new(stop)).await;
             for _ in 0..6 {
                 if ledger.step().await.is_err() {

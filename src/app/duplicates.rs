@@ -117,6 +117,10 @@ enum Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "ids are text or binary, of Arrow's forty types"
+    )]
     fn of(column: &'a ArrayRef) -> Option<Self> {
         match column.data_type() {
             DataType::Utf8 => column.as_string_opt().map(Self::Text),

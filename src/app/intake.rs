@@ -394,7 +394,7 @@ impl Intake {
             ticket.finish(answer.clone(), at_us);
         }
         let rows = (accepted, rejected);
-        self.count(&record.caller, record.route, record.length, rows, at_us);
+        self.count(&record.caller, (record.route, record.length), rows, at_us);
         Ok(Taken {
             answer,
             repeated: false,
@@ -405,8 +405,7 @@ impl Intake {
     fn count(
         &self,
         caller: &Caller,
-        route: Route,
-        length: usize,
+        (route, length): (Route, usize),
         (accepted, rejected): (usize, usize),
         at_us: i64,
     ) {

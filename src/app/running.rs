@@ -280,6 +280,10 @@ fn enricher(additions: &[Addition], prices: &PriceBook) -> Result<Enricher, Star
 }
 
 /// Starts the delivery and puts the node together.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one line for each part of a node, in the order in which they start"
+)]
 fn build(
     config: &Config,
     clock: Arc<dyn Clock>,

@@ -135,11 +135,6 @@ pub(crate) enum StartError {
     Worker,
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "one cause has its own advice; all others have the log's own tool"
-)]
-
 impl StartError {
     /// Of a log in `dir` that cannot be opened.
     pub(crate) fn of_log(dir: &std::path::Path, source: OpenError) -> Self {

@@ -318,6 +318,7 @@ pub(crate) struct Quota {
 }
 
 impl Default for Config {
+    #[expect(clippy::too_many_lines, reason = "one line for each setting")]
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("./weir-data"),

@@ -6,6 +6,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use weir_model::{Classify, Dataset, Fault, TenantId};
 
+use crate::wal::memory_bytes;
+
 /// The receiver that took a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -144,4 +146,61 @@ impl Classify for AppendError {
             Self::TooLarge { .. } | Self::Rows { .. } => Fault::Permanent,
         }
     }
+}
+
+/// Refuses what no frame could hold; gives what the rows take in memory.
+pub(super) fn check(submission: &Submission) -> Result<usize, AppendError> {
+    let mut bytes: usize = 0;
+    if let Some(joined) = &submission.joined {
+        let counted = joined.counts.iter().map(|n| usize::try_from(*n));
+        let counted: usize = counted.map(|n| n.unwrap_or(usize::MAX)).sum();
+        let own = submission.entries.iter().flat_map(|e| &e.rows);
+        let each = joined.counts.len() == submission.entries.len();
+        if !each
+            || counted != joined.rows.num_rows()
+            || own.into_iter().any(|(d, _)| *d == joined.dataset)
+        {
+            return Err(refused(
+                joined.dataset,
+                "joined rows that are not its requests'",
+            ));
+        }
+        bytes = check_rows(joined.dataset, &joined.rows)?;
+    }
+    for entry in &submission.entries {
+        bytes = bytes.saturating_add(check_entry(entry)?);
+    }
+    Ok(bytes)
+}
+
+fn refused(dataset: Dataset, why: &str) -> AppendError {
+    AppendError::Rows {
+        dataset,
+        source: ArrowError::SchemaError(why.to_owned()),
+    }
+}
+
+fn check_rows(dataset: Dataset, rows: &RecordBatch) -> Result<usize, AppendError> {
+    if rows.schema() != dataset.accepted_schema() {
+        return Err(refused(dataset, "not the accepted schema"));
+    }
+    if !Dataset::RECEIVED.contains(&dataset) {
+        return Err(refused(dataset, "not a received dataset"));
+    }
+    Ok(memory_bytes(rows))
+}
+
+fn check_entry(entry: &Entry) -> Result<usize, AppendError> {
+    let mut bytes = entry.answer.len();
+    for (dataset, rows) in &entry.rows {
+        bytes = bytes.saturating_add(check_rows(*dataset, rows)?);
+    }
+    let key_bytes = entry.idempotency_key.as_ref().map_or(0, String::len);
+    if key_bytes > usize::from(u16::MAX) {
+        return Err(AppendError::TooLarge {
+            bytes: key_bytes,
+            bytes_max: usize::from(u16::MAX),
+        });
+    }
+    Ok(bytes)
 }

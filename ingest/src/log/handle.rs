@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -14,13 +13,13 @@ use weir_model::{
 };
 
 use super::core::{Core, prepare};
+use super::entry::check;
 use super::queue::{Order, Queue, Waiting};
 use super::shared::Shared;
 use super::{
-    AppendError, Committed, Entry, LogConfig, LogStatus, OpenError, OpenReport, RecentRequest,
-    Submission,
+    AppendError, Committed, LogConfig, LogStatus, OpenError, OpenReport, RecentRequest, Submission,
 };
-use crate::wal::{Disk, Storage, memory_bytes};
+use crate::wal::{Disk, Storage};
 
 /// `close` waits so long for the writer; what waits is durable or refused by then, unless the
 /// disk hangs.
@@ -251,63 +250,6 @@ impl Drop for Log {
         self.shared.closing.send_replace(true);
         self.queue.close();
     }
-}
-
-/// Refuses what no frame could hold; gives what the rows take in memory.
-fn check(submission: &Submission) -> Result<usize, AppendError> {
-    let mut bytes: usize = 0;
-    if let Some(joined) = &submission.joined {
-        let counted = joined.counts.iter().map(|n| usize::try_from(*n));
-        let counted: usize = counted.map(|n| n.unwrap_or(usize::MAX)).sum();
-        let own = submission.entries.iter().flat_map(|e| &e.rows);
-        let each = joined.counts.len() == submission.entries.len();
-        if !each
-            || counted != joined.rows.num_rows()
-            || own.into_iter().any(|(d, _)| *d == joined.dataset)
-        {
-            return Err(refused(
-                joined.dataset,
-                "joined rows that are not its requests'",
-            ));
-        }
-        bytes = check_rows(joined.dataset, &joined.rows)?;
-    }
-    for entry in &submission.entries {
-        bytes = bytes.saturating_add(check_entry(entry)?);
-    }
-    Ok(bytes)
-}
-
-fn refused(dataset: Dataset, why: &str) -> AppendError {
-    AppendError::Rows {
-        dataset,
-        source: arrow_schema::ArrowError::SchemaError(why.to_owned()),
-    }
-}
-
-fn check_rows(dataset: Dataset, rows: &RecordBatch) -> Result<usize, AppendError> {
-    if rows.schema() != dataset.accepted_schema() {
-        return Err(refused(dataset, "not the accepted schema"));
-    }
-    if !Dataset::RECEIVED.contains(&dataset) {
-        return Err(refused(dataset, "not a received dataset"));
-    }
-    Ok(memory_bytes(rows))
-}
-
-fn check_entry(entry: &Entry) -> Result<usize, AppendError> {
-    let mut bytes = entry.answer.len();
-    for (dataset, rows) in &entry.rows {
-        bytes = bytes.saturating_add(check_rows(*dataset, rows)?);
-    }
-    let key_bytes = entry.idempotency_key.as_ref().map_or(0, String::len);
-    if key_bytes > usize::from(u16::MAX) {
-        return Err(AppendError::TooLarge {
-            bytes: key_bytes,
-            bytes_max: usize::from(u16::MAX),
-        });
-    }
-    Ok(bytes)
 }
 
 /// Whatever ends the writer, nobody waits for it any more; where that is a bug in it, the program

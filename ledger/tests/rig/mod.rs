@@ -324,7 +324,10 @@ impl World {
                         text(2).value(at).to_owned(),
                     );
                     let skill = text(5).is_valid(at).then(|| text(5).value(at).to_owned());
-                    let cost = costs.is_valid(at).then(|| costs.value(at)).unwrap_or(-1);
+                    let cost = match costs.is_valid(at) {
+                        true => costs.value(at),
+                        false => -1,
+                    };
                     let sign = piece.column(3).as_primitive::<Int32Type>().value(at);
                     *signs.entry((call, cost, skill)).or_insert(0) += sign;
                 }
@@ -410,7 +413,7 @@ pub(crate) fn traffic(dice: &mut Dice, traces: u64) -> Vec<Span> {
                 0 => Span::tool(
                     trace,
                     span,
-                    ["review", "search", "plan"][dice.roll(3) as usize],
+                    ["review", "search", "plan"][usize::try_from(dice.roll(3)).unwrap()],
                 ),
                 1 => Span {
                     kind: "agent",

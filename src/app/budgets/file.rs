@@ -150,7 +150,11 @@ impl WrittenBudget {
         );
         let text = match &self.limit_usd {
             serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
+            other @ (serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::Array(_)
+            | serde_json::Value::Object(_)) => other.to_string(),
         };
         let limit = usd::parse(&text).filter(|n| *n > 0);
         Ok(Budget {

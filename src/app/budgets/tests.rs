@@ -78,14 +78,14 @@ fn the_file_says_what_is_wrong_with_it() {
 }
 
 /// What the webhook was told next.
-async fn heard(calls: &mut mpsc::UnboundedReceiver<Value>) -> Value {
+async fn heard(calls: &mut mpsc::Receiver<Value>) -> Value {
     let soon = tokio::time::timeout(Duration::from_secs(20), calls.recv());
     soon.await.unwrap().unwrap()
 }
 
 /// A webhook that refuses the first call and takes all others.
-async fn webhook() -> (String, mpsc::UnboundedReceiver<Value>) {
-    let (heard, calls) = mpsc::unbounded_channel();
+async fn webhook() -> (String, mpsc::Receiver<Value>) {
+    let (heard, calls) = mpsc::channel(16);
     let first = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let take = move |body: String| {
         let (heard, first) = (heard.clone(), Arc::clone(&first));
@@ -93,7 +93,10 @@ async fn webhook() -> (String, mpsc::UnboundedReceiver<Value>) {
             if first.swap(false, std::sync::atomic::Ordering::SeqCst) {
                 return StatusCode::SERVICE_UNAVAILABLE;
             }
-            heard.send(serde_json::from_str(&body).unwrap()).unwrap();
+            heard
+                .send(serde_json::from_str(&body).unwrap())
+                .await
+                .unwrap();
             StatusCode::NO_CONTENT
         }
     };
@@ -102,6 +105,36 @@ async fn webhook() -> (String, mpsc::UnboundedReceiver<Value>) {
     let app = Router::new().route("/hook", post(take));
     tokio::spawn(async move { axum::serve(listener, app).await });
     (url, calls)
+}
+
+/// What answers and metrics say of a budget that is used up.
+async fn shown(rig: &Rig) {
+    let answer = rig.get("/v1/rollups/cost-per-skill").await.json();
+    let budgets = answer["budgets"].as_array().unwrap();
+    let states: Vec<_> = budgets
+        .iter()
+        .map(|b| (b["scope"].as_str(), b["state"].as_str()))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            (Some("tenant"), Some("on_track")),
+            (Some("skill"), Some("exceeded"))
+        ]
+    );
+    assert_eq!(budgets[1]["remaining_usd"], "-0.005000000000");
+    let metrics = String::from_utf8(rig.get("/metrics").await.body.to_vec()).unwrap();
+    assert!(
+        metrics.contains("weir_budgets{state=\"exceeded\"} 1"),
+        "{metrics}"
+    );
+    let used = "weir_budget_used_ratio{tenant=\"default\",scope=\"skill\",name=\"pdf\"} 1.333";
+    assert!(metrics.contains(used), "{metrics}");
+    let costs = rig.get("/v1/observability/costs").await.json();
+    assert_eq!(costs["budget"]["configured"], true);
+    assert_eq!(costs["budget"]["limit_usd"], 1.0);
+    assert_eq!(costs["budget"]["utilization"], 0.02);
+    assert_eq!(costs["forecast"]["status"], "on_track");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,34 +178,9 @@ async fn a_budget_shows_in_answers_metrics_and_the_webhook() {
     assert_eq!(told["budget"]["name"], "pdf");
     node.budgets.refresh(node).await;
     assert!(calls.try_recv().is_err(), "told once");
-    let answer = rig.get("/v1/rollups/cost-per-skill").await.json();
-    let budgets = answer["budgets"].as_array().unwrap();
-    let states: Vec<_> = budgets
-        .iter()
-        .map(|b| (b["scope"].as_str(), b["state"].as_str()))
-        .collect();
-    assert_eq!(
-        states,
-        [
-            (Some("tenant"), Some("on_track")),
-            (Some("skill"), Some("exceeded"))
-        ]
-    );
-    assert_eq!(budgets[1]["remaining_usd"], "-0.005000000000");
-    let metrics = String::from_utf8(rig.get("/metrics").await.body.to_vec()).unwrap();
-    assert!(
-        metrics.contains("weir_budgets{state=\"exceeded\"} 1"),
-        "{metrics}"
-    );
-    let used = "weir_budget_used_ratio{tenant=\"default\",scope=\"skill\",name=\"pdf\"} 1.333";
-    assert!(metrics.contains(used), "{metrics}");
-    let costs = rig.get("/v1/observability/costs").await.json();
-    assert_eq!(costs["budget"]["configured"], true);
-    assert_eq!(costs["budget"]["limit_usd"], 1.0);
-    assert_eq!(costs["budget"]["utilization"], 0.02);
-    assert_eq!(costs["forecast"]["status"], "on_track");
+    shown(&rig).await;
     // The file is read again when it changes, and a bad one leaves the last good one.
-    let later = SystemTime::now() + Duration::from_secs(5);
+    let later = path.metadata().unwrap().modified().unwrap() + Duration::from_secs(5);
     std::fs::write(&path, text("30")).unwrap();
     std::fs::File::options()
         .write(true)

@@ -51,7 +51,8 @@ impl Intake {
                     let rows = vec![(Dataset::Spans, rows.slice(from, count))];
                     self.arrivals.tell(&caller.tenant, &rows, at_us);
                 }
-                self.count(caller, Route::Traces, bytes.len(), (count, 0), at_us);
+                let (request, rows) = ((Route::Traces, bytes.len()), (count, 0));
+                self.count(caller, request, rows, at_us);
                 Ok(Some(Taken {
                     answer: Bytes::new(),
                     repeated: false,

@@ -138,6 +138,10 @@ fn expected(
         if late || question.until_us.is_some_and(|u| b.at_us >= u) {
             continue;
         }
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the dimensions that this test asks for"
+        )]
         let key = question.by.iter().map(|d| match d {
             Dimension::Skill => b.skill.unwrap_or("(unattributed)").to_owned(),
             Dimension::Agent => b.agent.to_owned(),
@@ -159,6 +163,10 @@ fn expected(
 
 fn found(rollup: &Rollup) -> BTreeMap<Vec<String>, (i64, i64, i64, i128, i64)> {
     let rows = rollup.rows.iter().map(|r| {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "all but times are keys as they are"
+        )]
         let keys = r.keys.iter().zip(&rollup.by).map(|(key, d)| match d {
             Dimension::Day => day_of(key).to_string(),
             Dimension::Hour => {
@@ -321,7 +329,7 @@ async fn many_files_become_one_and_what_was_taken_back_leaves_none() {
         "replaced files wait to be deleted"
     );
     site.now_us += 9 * DAY_US;
-    site.book(41, &[one.clone()]).await;
+    site.book(41, std::slice::from_ref(&one)).await;
     site.book(42, &[Booking { sign: -1, ..one }]).await;
     site.sum_up().await;
     assert_eq!(site.files(Dataset::CostHourly).await, 0);

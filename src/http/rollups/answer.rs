@@ -35,7 +35,7 @@ impl Shown {
         let mut rest = None;
         if let Some(top) = asked.top {
             let mut by_cost = rows;
-            by_cost.sort_by(|a, b| b.usd("cost_usd").cmp(&a.usd("cost_usd")));
+            by_cost.sort_by_key(|row| std::cmp::Reverse(row.usd("cost_usd")));
             let left_out = by_cost.split_off(top.min(by_cost.len()));
             if !left_out.is_empty() {
                 let mut sum = RollupSums::default();

@@ -232,6 +232,36 @@ fn shape(value: &Value, at: &str, found: &mut BTreeSet<String>) {
     }
 }
 
+/// The calls of the sample, as they are booked.
+fn calls_of_the_sample(at_us: i64) -> [Booking; 3] {
+    let call = |agent, model, skill, tokens, cost: Option<i128>| Booking {
+        tenant: "default",
+        agent,
+        model,
+        skill,
+        tokens: Some(tokens),
+        cost,
+        ..Booking::at(at_us)
+    };
+    [
+        call(
+            "postmortem",
+            "claude-sonnet-4.7",
+            None,
+            (4823, 1421),
+            Some(35_784_000_000),
+        ),
+        call(
+            "billing-agent",
+            "gpt-4o",
+            Some("invoice-summary"),
+            (1000, 500),
+            Some(7_500_000_000),
+        ),
+        call("billing-agent", "my-local-llm", None, (10, 10), None),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn observability_costs_have_the_shape_that_their_readers_know() {
     let golden = |name: &str| -> Value {
@@ -253,34 +283,8 @@ async fn observability_costs_have_the_shape_that_their_readers_know() {
     let ahead = ok(&rig, "/v1/observability/costs/forecast").await.json();
     let wanted = &golden("02_GET_v1_observability_costs_forecast")["response_body"];
     assert_eq!(shape_of(&ahead), shape_of(wanted));
-    // The calls of the sample, as they are booked.
     let filled = golden("07_costs_by_tag")["response_body"].clone();
-    let call = |agent, model, skill, tokens, cost: Option<i128>| Booking {
-        tenant: "default",
-        agent,
-        model,
-        skill,
-        tokens: Some(tokens),
-        cost,
-        ..Booking::at(rig.app.node().intake.clock.now_us() - HOUR_US)
-    };
-    let calls = [
-        call(
-            "postmortem",
-            "claude-sonnet-4.7",
-            None,
-            (4823, 1421),
-            Some(35_784_000_000),
-        ),
-        call(
-            "billing-agent",
-            "gpt-4o",
-            Some("invoice-summary"),
-            (1000, 500),
-            Some(7_500_000_000),
-        ),
-        call("billing-agent", "my-local-llm", None, (10, 10), None),
-    ];
+    let calls = calls_of_the_sample(rig.app.node().intake.clock.now_us() - HOUR_US);
     booked(&rig, 1, &calls).await;
     let found = ok(&rig, "/v1/observability/costs?tag=skill").await.json();
     assert_eq!(shape_of(&found), shape_of(&filled));

@@ -59,6 +59,10 @@ impl Streams {
     /// # Errors
     ///
     /// Where its type is none that a dataset has.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "datasets have a handful of Arrow's forty types"
+    )]
     pub(super) fn column(&mut self, array: &dyn Array) -> Result<(), ArrowError> {
         if let Some(runs) = runs::of(array) {
             return self.runs(array, &runs);

@@ -45,6 +45,10 @@ impl<'a> Unpack<'a> {
     }
 
     /// The next column, of `len` rows.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "datasets have a handful of Arrow's forty types"
+    )]
     pub(super) fn column(&mut self, kind: &DataType, len: usize) -> Result<ArrayRef, BlockError> {
         self.values = self.values.saturating_add(len);
         if self.values > VALUES_MAX {
