@@ -1,7 +1,7 @@
 //! Questions of cost over a month: from daily sums, from hourly sums, and from the bookings, the
 //! last beside DuckDB on the same files.
 //!
-//! `cargo bench -p weir-benches --bench rollups`. Sums have 800 groups a day (and as many an hour),
+//! `cargo bench -p weir-benches --features sql --bench rollups`. Sums have 800 groups a day (and as many an hour),
 //! however many calls they stand for. Bookings are 10 million; `WEIR_BENCH_ROWS` says otherwise.
 //! DuckDB is that of `cargo xtask test` (`.cache/venv`), or of `WEIR_TEST_PYTHON`; it gets two
 //! threads as we do, its answer must be ours to the last digit, and the bench fails where it is not.

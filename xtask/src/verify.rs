@@ -190,7 +190,14 @@ fn lint(report: &mut Report, python: Option<&std::path::Path>) {
     );
     report.run(
         "clippy",
-        cargo("clippy").args(["--all-targets", "--", "-D", "warnings"]),
+        cargo("clippy").args([
+            "--all-targets",
+            "--features",
+            "weir-benches/sql",
+            "--",
+            "-D",
+            "warnings",
+        ]),
     );
     // `--examples` selects nothing that exists, but makes Cargo unify the features of development
     // dependencies as clippy did, whose work is then reused.
