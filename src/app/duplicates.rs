@@ -10,8 +10,9 @@
 //! # Invariants
 //!
 //! * Memory is 4 MiB, taken when the first span comes.
-//! * A span costs one hash of some eighty bytes and two neighbouring cache lines; nobody waits for anybody. Two
-//!   requests that meet in a bucket may lose a count, never a row.
+//! * A span costs one hash of some eighty bytes and two neighbouring cache lines, which are asked
+//!   for before they are looked at; nobody waits for anybody. Two requests that meet in a bucket may lose a count, never
+//!   a row.
 //! * Whatever was accepted within the window that is shown is recognised, but for such meetings.
 
 use std::ops::Range;
@@ -23,11 +24,15 @@ use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArra
 use arrow_schema::DataType;
 use weir_model::TenantId;
 
-/// Places of a bucket: fewer would let a crowded bucket end the window long before the table is full.
+/// Places of a bucket, which is two cache lines: fewer would let a crowded bucket end the window long
+/// before the table is full.
 const WAYS: usize = 16;
 
 /// Buckets; with the places of each, half a million spans.
 const BUCKETS: usize = 1 << 15;
+
+/// How many buckets are asked for together: their cache misses overlap.
+const AHEAD: usize = 32;
 
 /// The low bits of an entry: when it came, in seconds since the start, from 1 on. They last half a
 /// year, and then all look old.
@@ -37,7 +42,9 @@ const TIME_MAX: u64 = (1 << TIME_BITS) - 1;
 /// An odd number without pattern, for mixing.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
-type Bucket = [AtomicU64; WAYS];
+#[derive(Debug)]
+#[repr(align(128))]
+struct Bucket([AtomicU64; WAYS]);
 
 /// What was seen of late.
 #[derive(Debug, Default)]
@@ -58,11 +65,16 @@ impl Duplicates {
         }
         let now = (now_s + 1).min(TIME_MAX);
         let buckets = self.buckets.get_or_init(|| {
-            let empty = || std::array::from_fn(|_| AtomicU64::new(0));
+            let empty = || Bucket(std::array::from_fn(|_| AtomicU64::new(0)));
             std::iter::repeat_with(empty).take(BUCKETS).collect()
         });
-        let known = |print: &&u64| self.note(buckets, **print, now);
-        let found = fingerprints.iter().filter(known).count();
+        let mut found = 0;
+        for prints in fingerprints.chunks(AHEAD) {
+            let first = |print: &u64| bucket(buckets, *print).map_or(0, |b| b.load());
+            std::hint::black_box(prints.iter().map(first).fold(0, |a, b| a ^ b));
+            let known = |print: &&u64| self.note(buckets, **print, now);
+            found += prints.iter().filter(known).count();
+        }
         if found > 0 {
             let found = u64::try_from(found).unwrap_or(u64::MAX);
             self.found.fetch_add(found, Ordering::Relaxed);
@@ -71,8 +83,7 @@ impl Duplicates {
 
     /// Whether `print` was known; it is from now on.
     fn note(&self, buckets: &[Bucket], print: u64, now: u64) -> bool {
-        let at = usize::try_from(print).unwrap_or(0) % BUCKETS;
-        let Some(bucket) = buckets.get(at) else {
+        let Some(Bucket(bucket)) = bucket(buckets, print) else {
             return false;
         };
         let entry = (print & !TIME_MAX) | now;
@@ -108,6 +119,18 @@ impl Duplicates {
             cut => (now_s + 1).saturating_sub(cut),
         }
     }
+}
+
+impl Bucket {
+    fn load(&self) -> u64 {
+        let lines = self.0.chunks(WAYS / 2).filter_map(|line| line.first());
+        lines.fold(0, |all, place| all ^ place.load(Ordering::Relaxed))
+    }
+}
+
+fn bucket(buckets: &[Bucket], print: u64) -> Option<&Bucket> {
+    let at = print % u64::try_from(BUCKETS).unwrap_or(1);
+    buckets.get(usize::try_from(at).ok()?)
 }
 
 /// The bytes of a column, text or binary.
