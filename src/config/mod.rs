@@ -346,7 +346,7 @@ impl Default for Config {
             },
             ledger: Ledger {
                 enabled: true,
-                memory: 256 << 20,
+                memory: 96 << 20,
                 facts_disk: 8 << 30,
                 facts_kept: Duration::from_hours(6),
                 facts_written: Duration::from_mins(1),
