@@ -81,7 +81,7 @@ pub enum Step {
 /// Where a test stops the ledger, as a crash would: asked at each named place.
 pub type StopHere = Arc<dyn Fn(&'static str) -> bool + Send + Sync>;
 
-/// The ledger; see the [module](self).
+/// The ledger: reads new spans, books what their traces cost, and commits.
 pub struct Ledger {
     pub(crate) lake: Arc<Lake>,
     pub(crate) prices: Arc<dyn PriceLists>,

@@ -176,7 +176,7 @@ impl App {
         &self.node
     }
 
-    /// Resolves when the disk has failed: the process must end with [`Exit::FSYNC`].
+    /// Resolves when the disk has failed: the process must end with status 74.
     pub(crate) fn failed(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.node.log.on_failure()
     }
