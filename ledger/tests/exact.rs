@@ -83,7 +83,7 @@ async fn sums_are_those_of_the_computation_once() {
     let seeds = std::env::var("WEIR_SEEDS")
         .ok()
         .and_then(|s| s.parse().ok())
-        .unwrap_or(60);
+        .unwrap_or(15);
     for seed in first..first + seeds {
         one_world(seed).await;
     }
