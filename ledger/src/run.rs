@@ -15,8 +15,8 @@ use crate::{Derivation, Follower, LedgerError};
 /// The longest wait after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// Keeps the lease until `stop`, and says in `held` whether it is ours. To be run beside
-/// [`run`], which may be busy for longer than a lease lasts.
+/// Keeps the lease until `stop` or until its sender is gone, and says in `held` whether it is ours.
+/// To be run beside [`run`], which may be busy for longer than a lease lasts.
 pub async fn keep_lease(
     mut lease: Lease,
     length: Duration,
@@ -47,7 +47,9 @@ pub async fn keep_lease(
                 }
             }
         }
-        let _ = tokio::time::timeout(length / 3, stop.wait_for(|stop| *stop)).await;
+        if stopped_within(length / 3, &mut stop).await {
+            break;
+        }
     }
     // A stop waits for the last commit; only then is the lease given up.
     held.closed().await;
@@ -56,8 +58,15 @@ pub async fn keep_lease(
     }
 }
 
-/// Runs the ledger until `stop`: books while `held` says so, and follows else. Then its store is
-/// written. `derived` tables are brought up after each step.
+/// Waits for `pause`, and says whether the owner stopped it in that time. An owner who went without
+/// a word has stopped it too: a closed channel answers at once, so waiting on would be spinning.
+async fn stopped_within(pause: Duration, stop: &mut watch::Receiver<bool>) -> bool {
+    let stopped = tokio::time::timeout(pause, stop.wait_for(|stop| *stop));
+    stopped.await.is_ok()
+}
+
+/// Runs the ledger until `stop` or until its sender is gone: books while `held` says so, and
+/// follows else. Then its store is written. `derived` tables are brought up after each step.
 ///
 /// It computes between waits; call it where a thread may be kept busy.
 pub async fn run(
@@ -84,8 +93,8 @@ pub async fn run(
                 (interval * failures.min(20)).min(PAUSE_MAX)
             }
         };
-        if !pause.is_zero() {
-            let _ = tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await;
+        if !pause.is_zero() && stopped_within(pause, &mut stop).await {
+            break;
         }
     }
     status.booking.store(false, Ordering::Relaxed);

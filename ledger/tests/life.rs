@@ -126,6 +126,27 @@ async fn another_node_takes_over_within_its_lease() {
     closes(&world).await;
 }
 
+/// Who started the loops goes without a word, as one that panics does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loops_end_with_their_owner() {
+    let mut world = World::new();
+    let own = world.lake().await;
+    let clock: Arc<dyn Clock> = Arc::<FixedClock>::clone(&world.clock);
+    let config = world.config("one");
+    let length = config.lease;
+    let (ledger, lease) = open(&own, Arc::new(Lists), &clock, (config, "one")).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let (held, holds) = watch::channel(false);
+    let beat = tokio::spawn(keep_lease(lease, length, held, stopped.clone()));
+    let work = run(ledger, Vec::new(), holds, stopped);
+    drop(stop);
+    let ends = tokio::time::timeout(Duration::from_secs(10), async {
+        Box::pin(work).await;
+        beat.await.unwrap();
+    });
+    assert!(ends.await.is_ok());
+}
+
 /// The store drops its facts, then late spans come to traces of every age.
 #[tokio::test(flavor = "multi_thread")]
 async fn late_spans_find_their_traces_after_the_facts_were_dropped() {

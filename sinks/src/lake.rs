@@ -8,7 +8,7 @@ use weir_lake::{Appended, Lake, LakeError};
 use weir_model::source::Want;
 use weir_model::{Batch, Dataset, NodeId};
 
-use crate::{Part, Receipt, Sink, SinkError};
+use crate::{Engine, Part, Receipt, Sink, SinkError};
 
 /// The lake's name among the sinks.
 pub const NAME: &str = "lake";
@@ -71,6 +71,14 @@ impl Sink for LakeSink {
             bytes_max: self.flush_rows.saturating_mul(FLUSH_ROW_BYTES),
             gather: self.flush,
         }
+    }
+
+    async fn probe(&self) -> Result<Engine, SinkError> {
+        self.lake.layouts().await.map_err(boxed)?;
+        Ok(Engine {
+            name: "delta".to_owned(),
+            version: String::new(),
+        })
     }
 
     async fn write(&self, run: &[Part]) -> Result<Receipt, SinkError> {

@@ -27,4 +27,4 @@ pub mod testing;
 
 pub use dead::{DeadError, DeadLetter, DeadLetters, layouts as dead_layouts};
 pub use delivery::{DatasetStatus, Delivery, DeliveryConfig, DeliveryStatus};
-pub use sink::{Part, PartId, Receipt, Sink, SinkError};
+pub use sink::{Engine, Part, PartId, Receipt, Sink, SinkError};

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use weir_model::source::Want;
 use weir_model::{Dataset, NodeId};
 
-use crate::{Part, PartId, Receipt, Sink, SinkError};
+use crate::{Engine, Part, PartId, Receipt, Sink, SinkError};
 
 /// Holds the parts that were written, by their names.
 #[derive(Clone, Debug)]
@@ -48,6 +48,13 @@ impl Sink for MemorySink {
             bytes_max: 64 * 1024 * 1024,
             gather: Duration::ZERO,
         }
+    }
+
+    async fn probe(&self) -> Result<Engine, SinkError> {
+        Ok(Engine {
+            name: "memory".to_owned(),
+            version: String::new(),
+        })
     }
 
     async fn write(&self, run: &[Part]) -> Result<Receipt, SinkError> {

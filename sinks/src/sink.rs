@@ -140,7 +140,19 @@ pub struct Receipt {
     pub place: String,
 }
 
+/// What stands behind a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// Which software: `clickhouse`, `postgres`, `sqlite`.
+    pub name: String,
+    /// Its version, in its own words; empty where it tells none.
+    pub version: String,
+}
+
 /// A destination.
+///
+/// Making one does not ask the destination for anything: what is not there at the start may come
+/// later, and tables are made before the first write.
 ///
 /// A sink does one thing: it writes a run of parts and says how that went. It neither retries, nor
 /// waits for more, nor settles: the [delivery loop](crate::delivery) does all three, for every
@@ -153,6 +165,16 @@ pub trait Sink: Send + Sync + fmt::Debug {
 
     /// How many batches it likes to get at once, and how long to wait for them.
     fn appetite(&self) -> Want;
+
+    /// Asks the destination what it is, and finds out whether this sink can work there: that it
+    /// answers, lets these credentials in and gives them the rights to write, has the database that
+    /// was named, and is not too old. No row is written; tables may be made.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot; the message is for the person who wrote the configuration, names what to
+    /// change, and quotes no secret.
+    async fn probe(&self) -> Result<Engine, SinkError>;
 
     /// Writes every row of `run`, or none that a reader can see.
     ///
@@ -198,6 +220,10 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
 
     fn appetite(&self) -> Want {
         (**self).appetite()
+    }
+
+    async fn probe(&self) -> Result<Engine, SinkError> {
+        (**self).probe().await
     }
 
     async fn write(&self, run: &[Part]) -> Result<Receipt, SinkError> {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use weir_ingest::admission::{Budget, Reservation};
 use weir_model::source::Want;
 use weir_model::{Dataset, NodeId};
-use weir_sinks::{Part, Receipt, Sink, SinkError};
+use weir_sinks::{Engine, Part, Receipt, Sink, SinkError};
 
 use crate::app::histogram::{Histogram, SECONDS};
 use crate::telemetry::Telemetry;
@@ -90,6 +90,10 @@ impl Sink for Metered {
 
     fn appetite(&self) -> Want {
         self.sink.appetite()
+    }
+
+    async fn probe(&self) -> Result<Engine, SinkError> {
+        self.sink.probe().await
     }
 
     async fn write(&self, run: &[Part]) -> Result<Receipt, SinkError> {

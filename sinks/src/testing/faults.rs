@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use weir_model::source::Want;
 use weir_model::{BatchId, Classify, Dataset, NodeId};
 
-use crate::{Part, PartId, Receipt, Sink, SinkError};
+use crate::{Engine, Part, PartId, Receipt, Sink, SinkError};
 
 /// What happens to one call of `write`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +114,10 @@ impl<S: Sink> Sink for FaultySink<S> {
 
     fn appetite(&self) -> Want {
         self.inner.appetite()
+    }
+
+    async fn probe(&self) -> Result<Engine, SinkError> {
+        self.inner.probe().await
     }
 
     async fn write(&self, run: &[Part]) -> Result<Receipt, SinkError> {
