@@ -129,7 +129,7 @@ async fn another_node_takes_over_within_its_lease() {
 /// Who started the loops goes without a word, as one that panics does.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_loops_end_with_their_owner() {
-    let mut world = World::new();
+    let world = World::new();
     let own = world.lake().await;
     let clock: Arc<dyn Clock> = Arc::<FixedClock>::clone(&world.clock);
     let config = world.config("one");

@@ -1,12 +1,16 @@
 //! Spans in the words of each convention.
 
+mod claude_code;
+mod langfuse;
+mod openinference;
 mod otel;
-mod others;
 mod traceloop;
+mod usage;
+mod vercel;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 
-use crate::draft::{CallDraft, Dialect, Draft, What, Writer};
+use crate::draft::{Dialect, Draft, What, Writer};
 use crate::tenant::Service;
 
 /// A span's name, kind and attributes.
@@ -44,13 +48,6 @@ impl Words {
         self.put(key, any_value::Value::IntValue(value));
     }
 
-    /// A number if it is shown.
-    fn count(&mut self, key: &str, shown: bool, value: i64) {
-        if shown {
-            self.number(key, value);
-        }
-    }
-
     /// 10^-9 dollars as a double: fifteen digits are exact in it.
     fn dollars(&mut self, key: &str, nano: Option<i64>) {
         if let Some(nano) = nano {
@@ -82,18 +79,6 @@ impl Words {
     }
 }
 
-/// The input count as a span writes it.
-fn input(call: &CallDraft, exclusive: bool) -> i64 {
-    let tokens = call.tokens;
-    if call.shown.nonsense {
-        -5
-    } else if exclusive || call.shown.raw_input {
-        tokens.input - tokens.cache_read - tokens.cache_write
-    } else {
-        tokens.input
-    }
-}
-
 /// A span in the words of who writes it.
 pub(crate) fn words(draft: &Draft, service: &Service) -> Words {
     let writer = match draft.writer {
@@ -106,11 +91,11 @@ pub(crate) fn words(draft: &Draft, service: &Service) -> Words {
         match writer {
             Dialect::OtelNew => otel::new(draft),
             Dialect::OtelOld => otel::old(draft),
-            Dialect::OpenInference => others::openinference(draft),
+            Dialect::OpenInference => openinference::words(draft),
             Dialect::OpenLlmetry => traceloop::words(draft),
-            Dialect::Vercel => others::vercel(draft),
-            Dialect::Langfuse => others::langfuse(draft),
-            Dialect::ClaudeCode => others::claude_code(draft),
+            Dialect::Vercel => vercel::words(draft),
+            Dialect::Langfuse => langfuse::words(draft),
+            Dialect::ClaudeCode => claude_code::words(draft),
             Dialect::LiteLlm | Dialect::NonAi => traceloop::litellm(draft),
         }
     };

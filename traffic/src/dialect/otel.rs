@@ -1,37 +1,38 @@
 //! OpenTelemetry's conventions for generative AI, as they are and as they were.
 
-use super::{CLIENT, INTERNAL, Words, input};
+use super::usage::{Usage, UsageNames};
+use super::{CLIENT, INTERNAL, Words};
 use crate::catalog::Tokens;
 use crate::draft::{CallDraft, Draft, Operation, ToolSkill, What};
 
 /// The names that changed.
 struct Names {
     provider: &'static str,
-    input: &'static str,
-    output: &'static str,
-    cache_read: &'static str,
-    cache_write: &'static str,
-    reasoning: &'static str,
+    usage: UsageNames<'static>,
     skill: &'static str,
 }
 
 const NEW: Names = Names {
     provider: "gen_ai.provider.name",
-    input: "gen_ai.usage.input_tokens",
-    output: "gen_ai.usage.output_tokens",
-    cache_read: "gen_ai.usage.cache_read.input_tokens",
-    cache_write: "gen_ai.usage.cache_write.input_tokens",
-    reasoning: "gen_ai.usage.reasoning.output_tokens",
+    usage: UsageNames {
+        input: "gen_ai.usage.input_tokens",
+        output: "gen_ai.usage.output_tokens",
+        cache_read: "gen_ai.usage.cache_read.input_tokens",
+        cache_write: "gen_ai.usage.cache_write.input_tokens",
+        reasoning: "gen_ai.usage.reasoning.output_tokens",
+    },
     skill: "gen_ai.skill.name",
 };
 
 const OLD: Names = Names {
     provider: "gen_ai.system",
-    input: "gen_ai.usage.prompt_tokens",
-    output: "gen_ai.usage.completion_tokens",
-    cache_read: "gen_ai.usage.cache_read_input_tokens",
-    cache_write: "gen_ai.usage.cache_creation_input_tokens",
-    reasoning: "gen_ai.usage.reasoning_tokens",
+    usage: UsageNames {
+        input: "gen_ai.usage.prompt_tokens",
+        output: "gen_ai.usage.completion_tokens",
+        cache_read: "gen_ai.usage.cache_read_input_tokens",
+        cache_write: "gen_ai.usage.cache_creation_input_tokens",
+        reasoning: "gen_ai.usage.reasoning_tokens",
+    },
     skill: "skill.name",
 };
 
@@ -98,8 +99,8 @@ fn operation(operation: &str, of: &str) -> Words {
 }
 
 fn repeated(words: &mut Words, names: &Names, sum: Tokens) {
-    words.number(names.input, sum.input);
-    words.number(names.output, sum.output);
+    words.number(names.usage.input, sum.input);
+    words.number(names.usage.output, sum.output);
 }
 
 fn call_words(call: &CallDraft, names: &Names, seed: u64) -> Words {
@@ -117,24 +118,7 @@ fn call_words(call: &CallDraft, names: &Names, seed: u64) -> Words {
     words.maybe("gen_ai.response.id", call.response_id.as_deref());
     words.number("gen_ai.request.max_tokens", 4096);
     words.text("server.address", "api.example.com");
-    let (tokens, shown) = (call.tokens, call.shown);
-    words.count(names.input, shown.input, input(call, false));
-    words.count(names.output, shown.output, tokens.output);
-    words.count(
-        names.cache_read,
-        shown.cache && tokens.cache_read > 0,
-        tokens.cache_read,
-    );
-    words.count(
-        names.cache_write,
-        shown.cache && tokens.cache_write > 0,
-        tokens.cache_write,
-    );
-    words.count(
-        names.reasoning,
-        shown.reasoning && tokens.reasoning > 0,
-        tokens.reasoning,
-    );
+    words.usage(&Usage::inclusive(call), &names.usage);
     words.dollars("gen_ai.usage.cost", call.reported_nano);
     words.maybe("allocation.tag.skill", call.skill.as_deref());
     words.content("gen_ai.input.messages", call.content, seed);

@@ -1,7 +1,16 @@
 //! OpenLLMetry (Traceloop), and LiteLLM, which write OpenTelemetry's old names and some of their own.
 
-use super::{CLIENT, INTERNAL, Words, input};
+use super::usage::{Usage, UsageNames};
+use super::{CLIENT, INTERNAL, Words};
 use crate::draft::{CallDraft, Draft, Operation, ToolSkill, What};
+
+const USAGE: UsageNames<'static> = UsageNames {
+    input: "gen_ai.usage.input_tokens",
+    output: "gen_ai.usage.output_tokens",
+    cache_read: "gen_ai.usage.cache_read_input_tokens",
+    cache_write: "gen_ai.usage.cache_creation.input_tokens",
+    reasoning: "gen_ai.usage.reasoning_tokens",
+};
 
 /// OpenLLMetry.
 pub(super) fn words(draft: &Draft) -> Words {
@@ -68,24 +77,7 @@ fn traceloop_call(call: &CallDraft, seed: u64) -> Words {
     words.maybe("gen_ai.request.model", call.model_request);
     words.maybe("gen_ai.response.model", call.model_response);
     words.maybe("gen_ai.response.id", call.response_id.as_deref());
-    let (tokens, shown) = (call.tokens, call.shown);
-    words.count("gen_ai.usage.input_tokens", shown.input, input(call, false));
-    words.count("gen_ai.usage.output_tokens", shown.output, tokens.output);
-    let cache = |count: i64| shown.cache && count > 0;
-    let read = tokens.cache_read;
-    words.count("gen_ai.usage.cache_read_input_tokens", cache(read), read);
-    let written = tokens.cache_write;
-    words.count(
-        "gen_ai.usage.cache_creation.input_tokens",
-        cache(written),
-        written,
-    );
-    let thought = tokens.reasoning;
-    words.count(
-        "gen_ai.usage.reasoning_tokens",
-        shown.reasoning && thought > 0,
-        thought,
-    );
+    words.usage(&Usage::inclusive(call), &USAGE);
     words.dollars("gen_ai.usage.cost", call.reported_nano);
     words.maybe(
         "traceloop.association.properties.skill",
@@ -124,13 +116,14 @@ fn litellm_call(call: &CallDraft, seed: u64) -> Words {
     words.maybe("gen_ai.request.model", call.model_request);
     words.maybe("gen_ai.response.model", call.model_response);
     words.maybe("gen_ai.response.id", call.response_id.as_deref());
-    let shown = call.shown;
-    words.count("gen_ai.usage.input_tokens", shown.input, input(call, false));
-    words.count(
-        "gen_ai.usage.output_tokens",
-        shown.output,
-        call.tokens.output,
-    );
+    // It tells the sums alone.
+    let usage = Usage {
+        cache_read: None,
+        cache_write: None,
+        reasoning: None,
+        ..Usage::inclusive(call)
+    };
+    words.usage(&usage, &USAGE);
     words.dollars("gen_ai.cost.total_cost", call.reported_nano);
     if let Some(skill) = &call.skill {
         // As Python writes a dictionary.
