@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::config::places::{self, TenantLakes};
 
 /// How a setting's text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(crate) enum Kind {
     OneOf(&'static [&'static str]),
     /// Names and texts.
     Map,
+    /// Lakes by tenant.
+    TenantLakes,
 }
 
 /// A setting's value, read.
@@ -49,6 +52,8 @@ pub(crate) enum Value {
     Ceiling(Option<u64>),
     /// See [`Kind::Map`].
     Map(BTreeMap<String, String>),
+    /// See [`Kind::TenantLakes`].
+    TenantLakes(TenantLakes),
 }
 
 /// One row of the table of settings.
@@ -115,6 +120,7 @@ impl Kind {
                 Err(_) => Err("a number as `5000` or `10MiB`, or `unlimited`, is wanted".into()),
             },
             Self::Map => pairs(text).map(Value::Map),
+            Self::TenantLakes => places::read(text).map(Value::TenantLakes),
         }
     }
 
@@ -130,6 +136,7 @@ impl Kind {
             Self::Ceiling => "number or unlimited".into(),
             Self::OneOf(words) => words.join(" or "),
             Self::Map => "map of texts".into(),
+            Self::TenantLakes => "map of tenants".into(),
         }
     }
 }
@@ -148,6 +155,8 @@ impl std::fmt::Display for Value {
                 let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 f.write_str(&pairs.join(","))
             }
+            Self::TenantLakes(all) if all.is_empty() => Ok(()),
+            Self::TenantLakes(all) => f.write_str(&places::line(all, None)),
         }
     }
 }
