@@ -109,6 +109,19 @@ fn ledger(report: &Value) -> String {
             number("wrong_traces")
         ));
     }
+    if number("event_bookings") > 0 {
+        out.push_str(&format!(
+            "        {} bookings of {} USD are of telemetry events and log records\n",
+            number("event_bookings"),
+            text("events_booked_usd"),
+        ));
+    }
+    if number("wrong_events") > 0 {
+        out.push_str(&format!(
+            "        {} events are booked wrongly\n",
+            number("wrong_events")
+        ));
+    }
     if number("pending_batches") > 0 {
         out.push_str(&format!(
             "        {} batches are yet to be booked\n",

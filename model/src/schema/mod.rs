@@ -6,12 +6,14 @@
 //! Field names inside lists and maps are those that Delta Lake and Parquet use (`element`;
 //! `key_value`, `key`, `value`), so that no sink has to rename them.
 
-mod ledger;
+pub mod ledger;
+mod log_events;
 mod ocsf;
 mod proxy_audit;
 mod rejected;
 pub mod rollup;
 mod spans;
+mod telemetry;
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,7 +22,9 @@ use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUni
 use crate::Dataset;
 
 /// The version of all schemas together; every frame of the write-ahead log carries it.
-pub const VERSION: u16 = 1;
+///
+/// 2 brought the tables `telemetry_events` and `log_events`, and `event_id` in `cost_ledger`.
+pub const VERSION: u16 = 2;
 
 /// How many columns at the end only sealed rows have: `_node`, `_batch`, `_row`.
 pub const SEAL_COLUMNS: usize = 3;
@@ -148,6 +152,8 @@ fn build(dataset: Dataset) -> Tables {
         Dataset::CostLedger => ledger::COLUMNS,
         Dataset::RejectedEvents => rejected::COLUMNS,
         Dataset::CostHourly | Dataset::CostDaily => rollup::COLUMNS,
+        Dataset::TelemetryEvents => telemetry::COLUMNS,
+        Dataset::LogEvents => log_events::COLUMNS,
     };
     let columns: Vec<Column> = HEAD.iter().chain(body).chain(TAIL).copied().collect();
     let fields: Vec<FieldRef> = columns.iter().map(Column::field).collect();
