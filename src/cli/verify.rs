@@ -103,12 +103,6 @@ fn ledger(report: &Value) -> String {
             text("spans_gone_usd"),
         ));
     }
-    if number("wrong_traces") > 0 {
-        out.push_str(&format!(
-            "        {} traces are booked wrongly\n",
-            number("wrong_traces")
-        ));
-    }
     if number("event_bookings") > 0 {
         out.push_str(&format!(
             "        {} bookings of {} USD are of telemetry events and log records\n",
@@ -116,17 +110,14 @@ fn ledger(report: &Value) -> String {
             text("events_booked_usd"),
         ));
     }
-    if number("wrong_events") > 0 {
-        out.push_str(&format!(
-            "        {} events are booked wrongly\n",
-            number("wrong_events")
-        ));
-    }
-    if number("pending_batches") > 0 {
-        out.push_str(&format!(
-            "        {} batches are yet to be booked\n",
-            number("pending_batches")
-        ));
+    for (name, what) in [
+        ("wrong_traces", "traces are booked wrongly"),
+        ("wrong_events", "events are booked wrongly"),
+        ("pending_batches", "batches are yet to be booked"),
+    ] {
+        if number(name) > 0 {
+            out.push_str(&format!("        {} {what}\n", number(name)));
+        }
     }
     out.push('\n');
     out

@@ -155,6 +155,19 @@ fn build(dataset: Dataset) -> Tables {
         Dataset::TelemetryEvents => telemetry::COLUMNS,
         Dataset::LogEvents => log_events::COLUMNS,
     };
+    let shared: &[&str] = match dataset {
+        Dataset::TelemetryEvents => telemetry::OF_SPANS,
+        Dataset::LogEvents => log_events::OF_SPANS,
+        Dataset::Spans
+        | Dataset::ProxyAudit
+        | Dataset::OcsfEvents
+        | Dataset::CostLedger
+        | Dataset::RejectedEvents
+        | Dataset::CostHourly
+        | Dataset::CostDaily => &[],
+    };
+    let of_spans = |name: &&str| spans::COLUMNS.iter().find(|c| c.name == *name);
+    let body = body.iter().chain(shared.iter().filter_map(of_spans));
     let columns: Vec<Column> = HEAD.iter().chain(body).chain(TAIL).copied().collect();
     let fields: Vec<FieldRef> = columns.iter().map(Column::field).collect();
     let kept = fields.len() - SEAL_COLUMNS;
@@ -279,6 +292,21 @@ mod tests {
             let unique: HashSet<&&str> = names.iter().collect();
             assert_eq!(unique.len(), names.len(), "{dataset} names a column twice");
             assert!(names.contains(&dataset.time_column()));
+        }
+    }
+
+    #[test]
+    fn what_is_shared_with_spans_is_there() {
+        let shared = [
+            (Dataset::TelemetryEvents, telemetry::OF_SPANS),
+            (Dataset::LogEvents, log_events::OF_SPANS),
+        ];
+        for (dataset, names) in shared {
+            for name in names {
+                let of = |d: Dataset| d.columns().iter().find(|c| c.name == *name).map(|c| c.kind);
+                assert!(of(dataset).is_some(), "{dataset}.{name}");
+                assert_eq!(of(dataset), of(Dataset::Spans), "{dataset}.{name}");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::ColumnType::*;
 use super::{Column, may, must};
 
-/// Between `tenant_id` and `part_date`.
+/// Between `tenant_id` and `part_date`; those that spans have too follow.
 pub(super) const COLUMNS: &[Column] = &[
     must(
         "event_id",
@@ -39,31 +39,6 @@ pub(super) const COLUMNS: &[Column] = &[
         Money,
         "The sender's word (cost_usd_estimate), by its digits",
     ),
-    may(
-        "cost_computed_usd",
-        Money,
-        "Usage at list price at the time of the event",
-    ),
-    may(
-        "cost_usd",
-        Money,
-        "The one to use: reported, else computed, unless configured otherwise",
-    ),
-    may(
-        "cost_status",
-        Text,
-        "computed, reported, no_usage, invalid_usage or unpriced",
-    ),
-    may(
-        "cost_disagrees",
-        Bool,
-        "Reported and computed differ by more than 2 %",
-    ),
-    may(
-        "price_ref",
-        Text,
-        "The price list and the entry that computed the cost",
-    ),
     may("error_type", Text, "The error (error_code)"),
     may(
         "flags",
@@ -72,4 +47,13 @@ pub(super) const COLUMNS: &[Column] = &[
          latency_invalid, success_invalid",
     ),
     must("raw", Text, "The event as it was sent"),
+];
+
+/// Columns that spans have too, and that mean the same here.
+pub(super) const OF_SPANS: &[&str] = &[
+    "cost_computed_usd",
+    "cost_usd",
+    "cost_status",
+    "cost_disagrees",
+    "price_ref",
 ];
