@@ -35,6 +35,7 @@ mod scan;
 mod snapshot;
 mod stats;
 mod table;
+mod unnamed;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};

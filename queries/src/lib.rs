@@ -39,4 +39,4 @@ mod views;
 pub use engine::{Answer, Engine, EngineConfig, QueryLimits};
 pub use error::{ErrorKind, QueryError};
 pub use reference::reference;
-pub use rollup::{Dimension, Rollup, RollupQuestion, RollupSums};
+pub use rollup::{Basis, Dimension, Reconciled, Rollup, RollupQuestion, RollupSums};

@@ -117,6 +117,11 @@ impl Booking {
         status.shown(self.clock.now_us())
     }
 
+    /// Whether this node is the one that books, as far as it knows.
+    pub(crate) fn books(&self) -> bool {
+        self.shown().booking
+    }
+
     /// Stops it: the last commit is made or not, and the store is written.
     pub(crate) async fn stop(&self) {
         self.stop.send_replace(true);

@@ -12,6 +12,10 @@
 //! * Files are only ever replaced by the sum of all their rows, in one commit that names all of
 //!   them: a reader sees one or the other.
 //! * Nothing here is needed for a right answer: what the sums lack, a query takes from the ledger.
+//! * The node that books is the one that sums up. Two that do it for a while do no harm, only the
+//!   same work twice.
+//! * What a killed process had replaced, or written and not committed, is found by the next one that
+//!   sums up, and deleted after a time in which nobody reads it any more.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -23,6 +27,7 @@ use weir_model::{Batch, BatchId, Dataset, NodeId, TenantId};
 use weir_transforms::rollup::{self, Grain};
 
 use crate::app::Node;
+use crate::app::ledger::Booking;
 
 /// How often the ledger is looked at.
 const EVERY: Duration = Duration::from_secs(10);
@@ -34,15 +39,21 @@ const FILES_MAX: usize = 32;
 const FILES_OF_PAST_DAY_MAX: usize = 4;
 /// How long replaced files stay for those who read an older version of the table.
 const KEPT: Duration = Duration::from_secs(3600);
+/// How often the folders are searched for files that belong to no version.
+const SWEEP_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// How old such a file must be: no writer is a day on its way to a commit.
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Microseconds of a day.
 const DAY_US: i64 = Grain::Day.period_us();
 
-/// Files that were replaced, oldest first. What a killed process forgets stays in the folder, where
-/// no reader sees it.
+/// Files that were replaced, or found to belong to no version, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Replaced(VecDeque<(Instant, Dataset, Vec<String>)>);
+pub(crate) struct Replaced {
+    waiting: VecDeque<(Instant, Dataset, Vec<String>)>,
+    swept: Option<Instant>,
+}
 
-/// Keeps the sums fresh until the node stops.
+/// Keeps the sums fresh until the node stops, while it is the one that books.
 pub(crate) async fn keep(node: &Node) {
     let mut replaced = Replaced::default();
     let mut failures = 0_u32;
@@ -53,7 +64,17 @@ pub(crate) async fn keep(node: &Node) {
             () = tokio::time::sleep(EVERY) => {}
         }
         let now_us = node.intake.clock.now_us();
-        match Box::pin(refresh(&node.lake, now_us, &mut replaced)).await {
+        let books = node.booking.as_ref().is_some_and(Booking::books);
+        let turn = async {
+            if books {
+                refresh(&node.lake, now_us, &mut replaced).await?;
+                replaced.sweep(&node.lake, ORPHAN_AGE).await?;
+            }
+            // Also where another node took over: what this one has replaced only this one knows.
+            replaced.drop_old(&node.lake, KEPT).await;
+            Ok::<_, anyhow::Error>(())
+        };
+        match Box::pin(turn).await {
             Ok(()) => failures = 0,
             Err(error) => {
                 // A store that is away for an hour is told of once in five minutes.
@@ -89,7 +110,6 @@ pub(crate) async fn refresh(
             .await
             .with_context(|| grain.dataset().name())?;
     }
-    replaced.drop_old(lake).await;
     Ok(())
 }
 
@@ -177,21 +197,44 @@ async fn merge_files(
         let old: Vec<Arc<LakeFile>> = files.into_iter().map(Arc::clone).collect();
         if lake.replace(dataset, &old, merged.as_ref()).await? {
             let paths = old.iter().map(|f| f.path.clone()).collect();
-            replaced.0.push_back((Instant::now(), dataset, paths));
+            replaced.waiting.push_back((Instant::now(), dataset, paths));
         }
     }
     Ok(())
 }
 
 impl Replaced {
-    /// Deletes what was replaced long enough ago.
-    async fn drop_old(&mut self, lake: &Lake) {
+    /// Looks now and then for files that no version names, and lets them wait as replaced ones do.
+    async fn sweep(&mut self, lake: &Lake, age: Duration) -> anyhow::Result<()> {
+        if self.swept.is_some_and(|at| at.elapsed() < SWEEP_EVERY) {
+            return Ok(());
+        }
+        for grain in Grain::ALL {
+            let dataset = grain.dataset();
+            let mut found = lake.unnamed_files(dataset, age).await?;
+            let known = |path: &String| {
+                let mut all = self.waiting.iter();
+                all.any(|(_, of, paths)| *of == dataset && paths.contains(path))
+            };
+            found.retain(|path| !known(path));
+            if !found.is_empty() {
+                let count = found.len();
+                tracing::info!(dataset = dataset.name(), count, "lake.orphans.found");
+                self.waiting.push_back((Instant::now(), dataset, found));
+            }
+        }
+        self.swept = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Deletes what has waited for long enough.
+    async fn drop_old(&mut self, lake: &Lake, kept: Duration) {
         while self
-            .0
+            .waiting
             .front()
-            .is_some_and(|(at, _, _)| at.elapsed() >= KEPT)
+            .is_some_and(|(at, _, _)| at.elapsed() >= kept)
         {
-            let Some((_, dataset, paths)) = self.0.pop_front() else {
+            let Some((_, dataset, paths)) = self.waiting.pop_front() else {
                 return;
             };
             if let Err(error) = lake.delete_replaced(dataset, &paths).await {
@@ -203,5 +246,7 @@ impl Replaced {
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod orphan_tests;
 #[cfg(test)]
 mod tests;

@@ -18,14 +18,16 @@
 
 mod answer;
 mod question;
+mod reconciled;
 
 use std::fmt::Write as _;
 
 use weir_lake::Snapshot;
 use weir_model::Dataset;
 
-pub use answer::{Rollup, RollupSums};
+pub use answer::{Basis, Rollup, RollupSums};
 pub use question::{Dimension, RollupQuestion};
+pub use reconciled::Reconciled;
 
 /// A table that only views and rollups see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

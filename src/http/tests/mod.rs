@@ -10,6 +10,8 @@ mod limits;
 mod rollups;
 mod secured;
 mod seed_product;
+mod settings;
+mod tags;
 mod transport;
 mod unread;
 mod walls;
