@@ -2,7 +2,6 @@
 //! killed had replaced and not yet deleted, or had written and not yet committed.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use object_store::ObjectStore as _;
@@ -13,7 +12,7 @@ use crate::{Lake, LakeError};
 
 impl Lake {
     /// The data files in the folder of a table that its newest version does not name and that were
-    /// written longer than `age` ago, as paths that [`Lake::delete_replaced`] takes. One of them may
+    /// written before `before_us`, in microseconds since 1970 UTC, as paths that [`Lake::delete_replaced`] takes. One of them may
     /// be on its way into a commit still, and readers of older versions may need it: whoever deletes
     /// them waits, and looks again.
     ///
@@ -23,7 +22,7 @@ impl Lake {
     pub async fn unnamed_files(
         &self,
         dataset: Dataset,
-        age: Duration,
+        before_us: i64,
     ) -> Result<Vec<String>, LakeError> {
         let (store, prefix) = (self.store(), self.table_prefix(dataset));
         // Listed first: what is named later is no orphan.
@@ -33,15 +32,12 @@ impl Lake {
         let named: HashSet<Path> = files
             .map(|file| Path::from(format!("{prefix}/{}", file.path)))
             .collect();
-        let now = chrono::Utc::now();
-        let old = |written: chrono::DateTime<chrono::Utc>| {
-            (now - written).to_std().is_ok_and(|since| since >= age)
-        };
         let before = format!("{prefix}/");
         let unnamed = listed.into_iter().filter_map(|object| {
             let path = object.location.as_ref().strip_prefix(&before)?.to_owned();
             let is_data = path.ends_with(".parquet") && !path.starts_with('_');
-            let orphan = is_data && !named.contains(&object.location) && old(object.last_modified);
+            let old = object.last_modified.timestamp_micros() < before_us;
+            let orphan = is_data && old && !named.contains(&object.location);
             orphan.then_some(path)
         });
         Ok(unnamed.collect())

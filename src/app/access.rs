@@ -177,14 +177,12 @@ impl Access {
         let keys = Arc::clone(&self.keys);
         let done = tokio::task::spawn_blocking(move || work(&keys)).await;
         done.map_err(|_| Refusal::internal())?.map_err(|error| {
-            match error {
-                StoreError::TooManyNotes => {
-                    return Refusal::new(StatusCode::CONFLICT, "too_many_set", error.to_string());
-                }
-                StoreError::NoteSize => {
-                    return Refusal::new(StatusCode::BAD_REQUEST, "bad_setting", error.to_string());
-                }
-                _ => {}
+            let text = error.to_string();
+            if matches!(error, StoreError::TooManyNotes) {
+                return Refusal::new(StatusCode::CONFLICT, "too_many_set", text);
+            }
+            if matches!(error, StoreError::NoteSize) {
+                return Refusal::new(StatusCode::BAD_REQUEST, "bad_setting", text);
             }
             let error = format!("{:#}", anyhow::Error::new(error));
             tracing::error!(error, "state.change.failed");

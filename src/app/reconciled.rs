@@ -56,6 +56,10 @@ impl Mark {
             mark.until <= today.date_naive(),
             "only days that are over can be marked: `until` is at most today, UTC"
         );
+        ensure!(
+            NaiveDate::from_ymd_opt(2000, 1, 1).is_some_and(|first| first <= mark.since),
+            "`since` is before there was anything to bill"
+        );
         let named = |names: &[String]| {
             names.len() <= NAMES_MAX && names.iter().all(|n| !n.is_empty() && n.len() <= 200)
         };

@@ -41,9 +41,7 @@ const FILES_OF_PAST_DAY_MAX: usize = 4;
 const KEPT: Duration = Duration::from_secs(3600);
 /// How often the folders are searched for files that belong to no version.
 const SWEEP_EVERY: Duration = Duration::from_secs(6 * 3600);
-/// How old such a file must be: no writer is a day on its way to a commit.
-const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
-/// Microseconds of a day.
+/// Microseconds of a day. So old must such a file be: no writer is a day on its way to a commit.
 const DAY_US: i64 = Grain::Day.period_us();
 
 /// Files that were replaced, or found to belong to no version, oldest first.
@@ -63,18 +61,7 @@ pub(crate) async fn keep(node: &Node) {
             () = node.stopping() => return,
             () = tokio::time::sleep(EVERY) => {}
         }
-        let now_us = node.intake.clock.now_us();
-        let books = node.booking.as_ref().is_some_and(Booking::books);
-        let turn = async {
-            if books {
-                refresh(&node.lake, now_us, &mut replaced).await?;
-                replaced.sweep(&node.lake, ORPHAN_AGE).await?;
-            }
-            // Also where another node took over: what this one has replaced only this one knows.
-            replaced.drop_old(&node.lake, KEPT).await;
-            Ok::<_, anyhow::Error>(())
-        };
-        match Box::pin(turn).await {
+        match Box::pin(turn(node, &mut replaced)).await {
             Ok(()) => failures = 0,
             Err(error) => {
                 // A store that is away for an hour is told of once in five minutes.
@@ -85,6 +72,18 @@ pub(crate) async fn keep(node: &Node) {
             }
         }
     }
+}
+
+/// One turn: the work of the node that books, and what only this node knows of.
+async fn turn(node: &Node, replaced: &mut Replaced) -> anyhow::Result<()> {
+    if node.booking.as_ref().is_some_and(Booking::books) {
+        let now_us = node.intake.clock.now_us();
+        refresh(&node.lake, now_us, replaced).await?;
+        replaced.sweep(&node.lake, now_us - DAY_US).await?;
+    }
+    // Also where another node took over: what this one has replaced only this one knows.
+    replaced.drop_old(&node.lake, KEPT).await;
+    Ok(())
 }
 
 /// Brings the sums up to the ledger as it is now, and merges what has become many files.
@@ -204,14 +203,14 @@ async fn merge_files(
 }
 
 impl Replaced {
-    /// Looks now and then for files that no version names, and lets them wait as replaced ones do.
-    async fn sweep(&mut self, lake: &Lake, age: Duration) -> anyhow::Result<()> {
+    /// Looks now and then for files from before that time that no version names, and lets them wait as replaced ones do.
+    async fn sweep(&mut self, lake: &Lake, before_us: i64) -> anyhow::Result<()> {
         if self.swept.is_some_and(|at| at.elapsed() < SWEEP_EVERY) {
             return Ok(());
         }
         for grain in Grain::ALL {
             let dataset = grain.dataset();
-            let mut found = lake.unnamed_files(dataset, age).await?;
+            let mut found = lake.unnamed_files(dataset, before_us).await?;
             let known = |path: &String| {
                 let mut all = self.waiting.iter();
                 all.any(|(_, of, paths)| *of == dataset && paths.contains(path))

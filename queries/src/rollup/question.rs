@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::answer::{COUNTS, DERIVED};
-use super::reconciled::{Reconciled, quoted};
+use super::reconciled::{Reconciled, any_of, quoted};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
@@ -253,10 +253,9 @@ impl RollupQuestion {
             );
         }
         sql.push_str("CASE WHEN rank = chosen_rank THEN NULL ELSE source END AS other_source");
-        let reconciled = if of_bills.is_empty() {
-            "CAST(0 AS BIGINT)".to_owned()
-        } else {
-            format!("CASE WHEN {} THEN calls ELSE 0 END", of_bills.join(" OR "))
+        let reconciled = match any_of(&of_bills) {
+            None => "CAST(0 AS BIGINT)".to_owned(),
+            Some(condition) => format!("CASE WHEN {condition} THEN calls ELSE 0 END"),
         };
         for name in COUNTS.into_iter().chain(super::answer::MONEY) {
             let value = match name {

@@ -40,6 +40,19 @@ impl Reconciled {
     }
 }
 
+/// The condition that one of these holds, as a tree that is as flat as can be: a plan of hundreds of
+/// terms one below the other would need as deep a stack. `None` where there are none.
+pub(super) fn any_of(conditions: &[String]) -> Option<String> {
+    match conditions {
+        [] => None,
+        [one] => Some(one.clone()),
+        many => {
+            let (left, right) = many.split_at(many.len() / 2);
+            Some(format!("({} OR {})", any_of(left)?, any_of(right)?))
+        }
+    }
+}
+
 /// A text as SQL has it.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -49,6 +62,20 @@ pub(super) fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::RollupQuestion;
+
+    #[test]
+    fn many_conditions_are_a_flat_tree() {
+        let many: Vec<String> = (0..1000).map(|n| format!("c{n}")).collect();
+        let sql = any_of(&many).unwrap();
+        let (mut depth, mut deepest) = (0, 0);
+        for letter in sql.chars() {
+            depth += i32::from(letter == '(') - i32::from(letter == ')');
+            deepest = deepest.max(depth);
+        }
+        assert_eq!((depth, deepest), (0, 10));
+        assert_eq!(sql.matches(" OR ").count(), 999);
+        assert_eq!(any_of(&[]), None);
+    }
 
     #[test]
     fn a_bill_is_a_condition_on_days_providers_and_models() {

@@ -1,4 +1,4 @@
-//! Files that belong to no version: found and deleted, and no other.
+//! Which node keeps the sums, and files that belong to no version: found and deleted, and no other.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +7,7 @@ use weir_queries::{Dimension, RollupQuestion};
 use super::fixture::{Booking, DAY_START_US};
 use super::tests::Site;
 use super::*;
+use crate::app::rig::Rig;
 
 /// The data files in the folder of a table.
 fn on_disk(site: &Site, dataset: Dataset) -> BTreeSet<String> {
@@ -49,32 +50,72 @@ async fn what_a_killed_process_left_is_found_and_deleted() {
     std::fs::write(&stray, b"half a file").unwrap();
 
     let lake = Arc::clone(&site.lake);
-    site.replaced.sweep(&lake, ORPHAN_AGE).await.unwrap();
+    site.replaced.sweep(&lake, 0).await.unwrap();
     assert!(
         site.replaced.waiting.is_empty(),
         "a young file may be on its way into a commit"
     );
     site.replaced.swept = None;
-    site.replaced.sweep(&lake, Duration::ZERO).await.unwrap();
+    site.replaced.sweep(&lake, i64::MAX).await.unwrap();
     site.replaced.drop_old(&lake, KEPT).await;
     assert!(
-        stray.exists() && on_disk(&site, hourly).len() > named,
+        stray.try_exists().unwrap() && on_disk(&site, hourly).len() > named,
         "readers have their time"
     );
     // What is committed meanwhile stays.
     site.book(41, &[Booking::at(DAY_START_US + 41)]).await;
     site.sum_up().await;
     site.replaced.drop_old(&lake, Duration::ZERO).await;
-    assert!(!stray.exists());
+    assert!(!stray.try_exists().unwrap());
     assert_eq!(on_disk(&site, hourly).len(), site.files(hourly).await);
     let question = RollupQuestion {
         by: vec![Dimension::Skill],
         ..RollupQuestion::default()
     };
     assert_eq!(site.ask(&question).await.totals.count("calls"), 41);
-    site.replaced.sweep(&lake, Duration::ZERO).await.unwrap();
+    site.replaced.sweep(&lake, i64::MAX).await.unwrap();
     assert!(
         site.replaced.waiting.is_empty(),
         "it was swept a moment ago"
     );
+}
+
+/// The node that holds the ledger's lease sums up; one that does not books nothing and sums nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_node_that_books_sums_up() {
+    for books in [true, false] {
+        let rig = Rig::start_with(|config| config.ledger.enabled = books).await;
+        let node = rig.app.node();
+        let batch = fixture::ledger_batch(1, &[Booking::at(DAY_START_US)]);
+        node.lake
+            .append(Dataset::CostLedger, &[batch])
+            .await
+            .unwrap();
+        let holds = || {
+            node.booking
+                .as_ref()
+                .is_some_and(crate::app::ledger::Booking::books)
+        };
+        let began = Instant::now();
+        while books && !holds() {
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "the lease was not taken"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        turn(node, &mut Replaced::default()).await.unwrap();
+        for grain in Grain::ALL {
+            let sums = node.lake.snapshot(grain.dataset()).await.unwrap();
+            assert_eq!(
+                !sums.files().is_empty(),
+                books,
+                "{}",
+                grain.dataset().name()
+            );
+        }
+        let answer = rig.get("/v1/rollups/cost-per-skill?since=all").await;
+        assert_eq!(answer.status, 200);
+        rig.app.stop().await.unwrap();
+    }
 }

@@ -26,10 +26,12 @@ const NAME_MAX: usize = 60;
 const VALUE_MAX: usize = 120;
 const UNALLOCATED: &str = "unallocated";
 
+/// What stands before a tag's name as the senders' product has it.
+const OWN: &str = "allocation.tag.";
 /// What stands before a tag's name in the attributes of a span, by sender; the first that is said
 /// counts. The resource's own counts where the span says none.
 const BEFORE: [&str; 9] = [
-    "allocation.tag.",
+    OWN,
     "metadata.",
     "traceloop.association.properties.",
     "lmnr.association.properties.",
@@ -79,7 +81,7 @@ impl Tag {
         let own = BEFORE
             .iter()
             .map(|before| format!("attributes['{before}{}']", self.name));
-        let of_resource = format!("resource_attributes['{}{}']", BEFORE[0], self.name);
+        let of_resource = format!("resource_attributes['{OWN}{}']", self.name);
         let all = own.chain([of_resource]);
         let all: Vec<String> = all.map(|at| format!("nullif({at}, '')")).collect();
         format!("left(coalesce({}), {VALUE_MAX})", all.join(", "))
@@ -90,9 +92,10 @@ impl Tag {
         let told = within("start_time", asked);
         let mut booked = within("event_time", asked);
         for (dimension, value) in &asked.only {
-            let column = match dimension {
-                Dimension::Agent => "agent_name",
-                _ => "cost_center",
+            let column = if *dimension == Dimension::Agent {
+                "agent_name"
+            } else {
+                "cost_center"
             };
             let _ = write!(booked, " AND {column} = '{}'", value.replace('\'', "''"));
         }

@@ -11,6 +11,7 @@ mod rollups;
 mod secured;
 mod seed_product;
 mod settings;
+mod signals;
 mod tags;
 mod transport;
 mod unread;

@@ -3,6 +3,7 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
+use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 use weir_model::{Dataset, TenantId};
 use weir_store::NoteKind;
@@ -172,7 +173,8 @@ async fn what_cannot_be_set_is_refused_with_the_reason() {
         mark
     };
     assert_eq!(put(&rig, MARKS, mark(&|_| {})).await.status, StatusCode::OK);
-    let changes: [&dyn Fn(&mut Value); 7] = [
+    let changes: [&dyn Fn(&mut Value); 8] = [
+        &|m| m["since"] = "0001-01-01".into(),
         &|m| m["until"] = "2025-03-01".into(),
         &|m| m["until"] = "2999-03-01".into(),
         &|m| m["providers"] = json!([]),
@@ -220,6 +222,33 @@ async fn basis(rig: &Rig, question: &str) -> String {
     reply.json()["basis"].as_str().unwrap().to_owned()
 }
 
+/// A mark of calls of OpenAI.
+fn mark(models: Value, since: &str, until: &str) -> Value {
+    json!({
+        "providers": ["openai"], "models": models, "since": since, "until": until,
+        "file_hash": "0f".repeat(32), "provider_usd": "0.021", "ledger_usd": "0.02",
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_marks_are_one_question_still() {
+    let rig = Rig::start().await;
+    booked(&rig, 1, &[call(MARCH_US), call(MARCH_US + 5 * DAY_US)]).await;
+    put(&rig, MARKS, mark(json!([]), "2025-03-01", "2025-03-02")).await;
+    for n in 0..60 {
+        let day = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap() + Days::new(2 * n);
+        let (since, until) = (day.to_string(), (day + Days::new(1)).to_string());
+        let reply = put(&rig, MARKS, mark(json!([]), &since, &until)).await;
+        assert_eq!(reply.status, StatusCode::OK);
+    }
+    assert_eq!(basis(&rig, "since=all&skill=pdf").await, "mixed");
+    assert_eq!(
+        basis(&rig, "since=2025-03-01&until=2025-03-03").await,
+        "reconciled"
+    );
+    rig.app.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_held_against_a_bill_is_no_estimate() {
     let rig = Rig::start().await;
@@ -232,12 +261,6 @@ async fn what_was_held_against_a_bill_is_no_estimate() {
     booked(&rig, 1, &bookings).await;
     let (estimate, reconciled, mixed) = ("list_price_estimate", "reconciled", "mixed");
     assert_eq!(basis(&rig, "since=all").await, estimate);
-    let mark = |models: Value, since: &str, until: &str| {
-        json!({
-            "providers": ["openai"], "models": models, "since": since, "until": until,
-            "file_hash": "0f".repeat(32), "provider_usd": "0.021", "ledger_usd": "0.02",
-        })
-    };
     let first = put(&rig, MARKS, mark(json!([]), "2025-03-01", "2025-03-02"))
         .await
         .json();
