@@ -23,6 +23,7 @@ pub mod dead;
 pub mod delivery;
 pub mod lake;
 pub mod memory;
+pub mod outbound;
 mod secret;
 mod sink;
 pub mod testing;

@@ -178,7 +178,7 @@ async fn goes_on(node: &Node, wait: Duration) -> bool {
 ///
 /// # Errors
 ///
-/// Where the lake cannot be asked; what was measured before stays.
+/// Where a lake cannot be asked; what was measured before stays.
 pub(crate) async fn measure(node: &Node) -> anyhow::Result<()> {
     let access = &node.access;
     let mut all = access.keys.all_quotas();
@@ -192,10 +192,12 @@ pub(crate) async fn measure(node: &Node) -> anyhow::Result<()> {
     }
     let mut stored: HashMap<TenantId, u64> = HashMap::new();
     for dataset in Dataset::RECEIVED {
-        for file in node.lake.snapshot(dataset).await?.files() {
-            if let Some(tenant) = &file.tenant {
-                let held = stored.entry(tenant.clone()).or_default();
-                *held = held.saturating_add(file.size);
+        for lake in node.lakes.all() {
+            for file in lake.snapshot(dataset).await?.files() {
+                if let Some(tenant) = &file.tenant {
+                    let held = stored.entry(tenant.clone()).or_default();
+                    *held = held.saturating_add(file.size);
+                }
             }
         }
     }

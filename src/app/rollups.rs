@@ -44,7 +44,7 @@ pub(crate) struct Replaced(VecDeque<(Instant, Dataset, Vec<String>)>);
 
 /// Keeps the sums fresh until the node stops.
 pub(crate) async fn keep(node: &Node) {
-    let mut replaced = Replaced::default();
+    let mut replaced: Vec<Replaced> = node.lakes.all().map(|_| Replaced::default()).collect();
     let mut failures = 0_u32;
     loop {
         tokio::select! {
@@ -53,16 +53,22 @@ pub(crate) async fn keep(node: &Node) {
             () = tokio::time::sleep(EVERY) => {}
         }
         let now_us = node.intake.clock.now_us();
-        match Box::pin(refresh(&node.lake, now_us, &mut replaced)).await {
-            Ok(()) => failures = 0,
-            Err(error) => {
+        let mut failed = false;
+        for (lake, replaced) in node.lakes.all().zip(&mut replaced) {
+            if let Err(error) = Box::pin(refresh(lake, now_us, replaced)).await {
+                failed = true;
                 // A store that is away for an hour is told of once in five minutes.
                 if failures.is_multiple_of(30) {
-                    tracing::warn!(error = format!("{error:#}"), "rollup.failed");
+                    let error = format!("{error:#}");
+                    tracing::warn!(lake = %lake.url(), error, "rollup.failed");
                 }
-                failures = failures.saturating_add(1);
             }
         }
+        failures = if failed {
+            failures.saturating_add(1)
+        } else {
+            0
+        };
     }
 }
 

@@ -70,13 +70,13 @@ fn columns() -> Vec<&'static str> {
 
 impl SumsTable {
     /// What stands behind its name, where `sums` is the state of its table of sums.
-    pub(crate) fn sql(&self, sums: Option<&Snapshot>) -> String {
+    pub(crate) fn sql<'a>(&self, sums: impl Iterator<Item = &'a Snapshot>) -> String {
         let mut sql = BOOKINGS.replace("{period}", self.period);
         let Some(dataset) = self.sums else {
             return sql;
         };
         let mut joined = " WHERE ";
-        for (node, last) in sums.into_iter().flat_map(Snapshot::nodes) {
+        for (node, last) in sums.flat_map(Snapshot::nodes) {
             // A node's name is of hex digits. Writing to a text cannot fail.
             let _ = write!(sql, "{joined}(_node <> '{node}' OR _batch > {last})");
             joined = " AND ";

@@ -7,6 +7,7 @@ mod edge;
 mod http2;
 mod lake;
 mod limits;
+mod raw;
 mod rollups;
 mod secured;
 mod seed_product;
