@@ -32,6 +32,7 @@ mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
@@ -42,8 +43,8 @@ use parking_lot::Mutex;
 use weir_model::source::Want;
 use weir_model::{Classify, Dataset, Fault, NodeId};
 
-use crate::{Engine, Part, Receipt, Sink, SinkError};
-pub use config::{ClickHouseConfig, ColdVolume, Compression};
+use crate::{Engine, Part, PartId, Receipt, Sink, SinkError};
+pub use config::{ClickHouseConfig, Compression};
 use cut::{Insert, PARTITIONS_MAX};
 use ddl::Form;
 pub use ddl::ddl;
@@ -65,6 +66,52 @@ pub struct ClickHouseSink {
     ready: Arc<tokio::sync::Mutex<bool>>,
     /// The highest batch that is there or was offered, by dataset and node; 0 where none.
     reached: Arc<Mutex<BTreeMap<(Dataset, NodeId), i64>>>,
+    /// Parts that the server has acknowledged, of runs that failed as a whole: a long run comes to
+    /// its end in weather in which never all of its inserts pass at once.
+    settled: Arc<Mutex<BTreeSet<PartId>>>,
+}
+
+/// How a run goes on while its parts are written.
+#[derive(Debug, Default)]
+struct Course {
+    /// Failures since the last success; `u32::MAX` where nothing will work.
+    failures: AtomicU32,
+}
+
+impl Course {
+    /// Failures in a row after which the rest of a run is left for the next attempt.
+    const FAILURES_MAX: u32 = 3;
+
+    fn is_over(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= Self::FAILURES_MAX
+    }
+
+    fn note<T>(&self, result: &Result<T, ClickHouseError>) {
+        match result {
+            Ok(_) => self.failures.store(0, Ordering::Relaxed),
+            Err(error) if error.doubts_tables() => {
+                self.failures.store(u32::MAX, Ordering::Relaxed);
+            }
+            Err(_) => {
+                let more = |n: u32| Some(n.saturating_add(1));
+                // It always adds, so it cannot fail.
+                let _ = self
+                    .failures
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+            }
+        }
+    }
+}
+
+/// What became of a part of a run.
+#[derive(Debug)]
+enum Written {
+    /// It is there, and so many rows of it are new.
+    Stored(u64),
+    /// It was not tried.
+    Left,
+    /// It may be there or not.
+    Failed(ClickHouseError),
 }
 
 fn boxed(error: ClickHouseError) -> SinkError {
@@ -85,6 +132,7 @@ impl ClickHouseSink {
             links: Arc::new(links),
             ready: Arc::default(),
             reached: Arc::default(),
+            settled: Arc::default(),
         })
     }
 
@@ -236,23 +284,56 @@ impl ClickHouseSink {
             .lock()
             .insert(key, reached.max(last.unwrap_or(0)));
         let at_once = usize::try_from(self.config.concurrency).unwrap_or(1).max(1);
-        let mut writes = Vec::new();
+        let (course, mut writes) = (Course::default(), Vec::new());
         for part in run {
-            writes.push(Box::pin(self.write_part(part, reached)));
+            writes.push(Box::pin(self.write_in(&course, part, reached)));
         }
         let writes = stream::iter(writes).buffer_unordered(at_once);
-        let all: Vec<Result<u64, ClickHouseError>> = writes.collect().await;
+        let all: Vec<Written> = writes.collect().await;
+        let done = all
+            .iter()
+            .filter(|written| matches!(written, Written::Stored(_)));
+        let mut settled = self.settled.lock();
+        if done.count() == run.len() {
+            for part in run {
+                settled.remove(&part.id());
+            }
+        }
+        drop(settled);
         let (mut rows, mut refusal) = (0, None);
-        for result in all {
-            match result {
-                Ok(stored) => rows += stored,
+        for written in all {
+            match written {
+                Written::Stored(stored) => rows += stored,
+                Written::Left => {}
                 // A failure that passes goes before one that stays: the others are then asked
                 // about again, each by itself.
-                Err(error) if error.fault() == Fault::Permanent => refusal = Some(error),
-                Err(error) => return Err(error),
+                Written::Failed(error) if error.fault() == Fault::Permanent => {
+                    refusal = Some(error);
+                }
+                Written::Failed(error) => return Err(error),
             }
         }
         refusal.map_or(Ok(rows), Err)
+    }
+
+    /// Writes one part of a run unless it is settled or the run is over.
+    async fn write_in(&self, course: &Course, part: &Part, reached: i64) -> Written {
+        let id = part.id();
+        if self.settled.lock().contains(&id) {
+            return Written::Stored(0);
+        }
+        if course.is_over() {
+            return Written::Left;
+        }
+        let result = self.write_part(part, reached).await;
+        course.note(&result);
+        match result {
+            Ok(rows) => {
+                self.settled.lock().insert(id);
+                Written::Stored(rows)
+            }
+            Err(error) => Written::Failed(error),
+        }
     }
 
     /// What to tell whoever configured this.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int32Type};
-use arrow_array::{Array, BooleanArray, RecordBatch, StringArray, UInt64Array};
+use arrow_array::{Array, BooleanArray, Int32Array, RecordBatch, StringArray, UInt64Array};
 use arrow_schema::ArrowError;
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
@@ -42,7 +42,7 @@ pub(super) fn inserts(part: &Part, shards: usize) -> Result<Vec<Insert>, ArrowEr
     let rows = part.rows();
     let mut all = Vec::new();
     for range in ranges(&rows)? {
-        let token = named(part, &range);
+        let token = named(part, &rows, &range)?;
         let piece = rows.slice(range.start, range.len());
         if shards <= 1 {
             all.push(Insert {
@@ -63,17 +63,24 @@ pub(super) fn inserts(part: &Part, shards: usize) -> Result<Vec<Insert>, ArrowEr
     Ok(all)
 }
 
-/// Rows of the part from `range` on, named like a part: the same rows are the same insert,
-/// however they came to be cut out.
-fn named(part: &Part, range: &Range<usize>) -> String {
-    let first = part.range().start;
-    let place = |offset: usize| first.saturating_add(i32::try_from(offset).unwrap_or(i32::MAX));
-    PartId {
-        start: place(range.start),
-        end: place(range.end),
-        ..part.id()
-    }
-    .to_string()
+/// The rows at `range` of the part's, named like a part by `_row`: the same rows are the same
+/// insert, however they came to be cut out.
+fn named(part: &Part, rows: &RecordBatch, range: &Range<usize>) -> Result<String, ArrowError> {
+    let places = places(rows)?.values();
+    let id = part.id();
+    let start = match range.start {
+        0 => id.start,
+        at => places.get(at).copied().unwrap_or(id.start),
+    };
+    let end = places.get(range.end).copied().unwrap_or(id.end);
+    Ok(PartId { start, end, ..id }.to_string())
+}
+
+/// The rows' numbers in their batch.
+fn places(rows: &RecordBatch) -> Result<&Int32Array, ArrowError> {
+    let column = rows.column_by_name("_row");
+    let places = column.and_then(|c| c.as_primitive_opt::<Int32Type>());
+    places.ok_or_else(|| ArrowError::SchemaError("no _row".to_owned()))
 }
 
 /// Cuts where an insert has enough rows or its partitions are too many.
@@ -148,10 +155,7 @@ fn spread(
 ///
 /// Where its rows have no `_row`.
 pub(super) fn without(insert: Insert, held: &BTreeSet<i32>) -> Result<Option<Insert>, ArrowError> {
-    let unfit = || ArrowError::SchemaError("no _row".to_owned());
-    let places = insert.rows.column_by_name("_row").ok_or_else(unfit)?;
-    let places = places.as_primitive_opt::<Int32Type>().ok_or_else(unfit)?;
-    let missing: BooleanArray = places
+    let missing: BooleanArray = places(&insert.rows)?
         .values()
         .iter()
         .map(|row| Some(!held.contains(row)))

@@ -74,7 +74,7 @@ impl Form<'_> {
 
     /// The name of the table that rows are written to.
     pub(super) fn local_name(&self, name: &str) -> String {
-        match self.0.cluster {
+        match self.0.cluster() {
             Some(_) => format!("{name}_local"),
             None => name.to_owned(),
         }
@@ -87,13 +87,13 @@ impl Form<'_> {
 
     /// ` ON CLUSTER 'c'`, or nothing.
     pub(super) fn on_cluster(&self) -> String {
-        let cluster = self.0.cluster.as_deref();
+        let cluster = self.0.cluster();
         cluster.map_or(String::new(), |c| format!(" ON CLUSTER {}", literal(c)))
     }
 
     /// The engine of the MergeTree family with what stands between its parentheses.
     pub(super) fn engine(&self, family: &str, arguments: &str) -> String {
-        match self.0.cluster {
+        match self.0.cluster() {
             None if arguments.is_empty() => format!("{family}MergeTree"),
             None => format!("{family}MergeTree({arguments})"),
             Some(_) => {
@@ -109,7 +109,7 @@ impl Form<'_> {
     /// The settings that make an insert that is repeated known.
     pub(super) fn windows(&self) -> Vec<String> {
         let window = self.0.dedup_window;
-        match self.0.cluster {
+        match self.0.cluster() {
             None => vec![format!("non_replicated_deduplication_window = {window}")],
             Some(_) => vec![
                 format!("replicated_deduplication_window = {window}"),
@@ -121,8 +121,8 @@ impl Form<'_> {
     /// When partitions move and end, as ClickHouse itself writes it; `None` where they stay.
     pub(super) fn ttl(&self) -> Option<String> {
         let mut rules = Vec::new();
-        if let Some(cold) = &self.0.cold {
-            let (days, volume) = (cold.after_days, literal(&cold.volume));
+        if !self.0.cold_volume.is_empty() {
+            let (days, volume) = (self.0.cold_after_days, literal(&self.0.cold_volume));
             rules.push(format!(
                 "part_date + toIntervalDay({days}) TO VOLUME {volume}"
             ));
@@ -136,8 +136,9 @@ impl Form<'_> {
     fn settings(&self) -> String {
         let mut settings = self.windows();
         settings.push("ttl_only_drop_parts = 1".to_owned());
-        if let Some(policy) = &self.0.storage_policy {
-            settings.push(format!("storage_policy = {}", literal(policy)));
+        if !self.0.storage_policy.is_empty() {
+            let policy = literal(&self.0.storage_policy);
+            settings.push(format!("storage_policy = {policy}"));
         }
         settings.join(", ")
     }
@@ -152,7 +153,7 @@ pub(super) fn objects(config: &ClickHouseConfig) -> Vec<Object> {
         .collect();
     all.push(rollup::table(form));
     all.push(rollup::view(form));
-    if config.cluster.is_some() {
+    if config.cluster().is_some() {
         let names = Dataset::ALL.map(|d| (d.name(), shard_key(d)));
         let sums = (rollup::NAME, rollup::SHARD_KEY.to_owned());
         all.extend(
@@ -213,7 +214,7 @@ fn table(form: Form<'_>, dataset: Dataset) -> Object {
 }
 
 fn twin(form: Form<'_>, name: &str, key: &str) -> Object {
-    let cluster = form.0.cluster.as_deref().unwrap_or_default();
+    let cluster = form.0.cluster().unwrap_or_default();
     let sql = format!(
         "CREATE TABLE IF NOT EXISTS {twin}{on} AS {local}\nENGINE = Distributed({cluster}, \
          {database}, {local_name}, {key})\nCOMMENT {mark}",
@@ -262,7 +263,7 @@ mod tests {
     fn every_table_remembers_tokens_in_both_forms() {
         let alone = ClickHouseConfig::default();
         let cluster = ClickHouseConfig {
-            cluster: Some("c".to_owned()),
+            cluster: "c".to_owned(),
             ..alone.clone()
         };
         for (config, window) in [

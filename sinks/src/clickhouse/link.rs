@@ -131,7 +131,8 @@ fn client(config: &ClickHouseConfig, tls: bool) -> Result<Client, ClickHouseErro
 
 fn trust(config: &ClickHouseConfig, tls: bool) -> Result<ClientConfig, ClickHouseError> {
     let mut roots = RootCertStore::empty();
-    if let Some(path) = &config.ca_file {
+    if !config.ca_file.is_empty() {
+        let path = &config.ca_file;
         let unfit = |why: &dyn std::fmt::Display| setup(format!("{path}: {why}"));
         for one in CertificateDer::pem_file_iter(path).map_err(|e| unfit(&e))? {
             let one = one.map_err(|e| unfit(&e))?;
@@ -222,7 +223,9 @@ impl Link {
     /// Runs an insert that brings no rows, with the settings of those that do.
     pub(super) async fn try_insert(&self, sql: &str) -> Result<(), ClickHouseError> {
         let client = &self.replica()?.inserts;
-        let plain = client.clone().with_compression(::clickhouse::Compression::None);
+        let plain = client
+            .clone()
+            .with_compression(::clickhouse::Compression::None);
         let query = plain.query_raw(sql);
         self.within(Box::pin(query.execute())).await
     }

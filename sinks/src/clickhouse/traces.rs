@@ -10,9 +10,14 @@ use super::types::literal;
 /// The views.
 pub(super) fn views(form: Form<'_>) -> [Object; 2] {
     let spans = form.table("spans");
-    let text = |map: &str| format!("mapApply((k, v) -> (k, ifNull(v, '')), {map})");
+    let plain = |map: &str| format!("mapApply((k, v) -> (k, ifNull(v, '')), {map})");
+    let text = |map: &str| {
+        let map = plain(map);
+        format!("CAST({map}, 'Map(LowCardinality(String), String)')")
+    };
     let texts = |list: &str| {
-        format!("arrayMap(x -> mapApply((k, v) -> (k, ifNull(v, '')), x.attributes), {list})")
+        let map = plain("x.attributes");
+        format!("CAST(arrayMap(x -> {map}, {list}), 'Array(Map(LowCardinality(String), String))')")
     };
     let traces = format!(
         "SELECT\n  start_time AS Timestamp, trace_id AS TraceId, span_id AS SpanId,\n  \

@@ -6,6 +6,7 @@
     reason = "a test may stop at once, and helpers are no test functions to the lint"
 )]
 
+mod drill;
 mod exactly_once;
 mod reader;
 mod schema;

@@ -19,9 +19,9 @@ pub(crate) fn sealed(dataset: Dataset, rows: &RecordBatch) -> RecordBatch {
         let array = rows.column_by_name(column.name).expect(column.name);
         let nulls = loses_null(column).then(|| {
             let masks = masks.as_ref().expect("a mask");
-            let valid = masks.iter().map(|mask| mask & (1 << bit) == 0);
+            let this = 1 << bit;
             bit += 1;
-            NullBuffer::from_iter(valid)
+            NullBuffer::from_iter(masks.iter().map(|mask| mask & this == 0))
         });
         refit(array, &column.kind.arrow(), nulls)
     });
@@ -72,9 +72,9 @@ fn members(array: &StructArray, fields: &Fields) -> StructArray {
     let columns = fields.iter().map(|field| {
         let member = array.column_by_name(field.name()).expect("a member");
         let nulls = matches!(field.data_type(), DataType::Map(_, _)).then(|| {
-            let valid = masks.iter().map(|mask| mask & (1 << bit) == 0);
+            let this = 1 << bit;
             bit += 1;
-            NullBuffer::from_iter(valid)
+            NullBuffer::from_iter(masks.iter().map(|mask| mask & this == 0))
         });
         refit(member, field.data_type(), nulls)
     });

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use weir_model::{Dataset, NodeId};
-use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, ColdVolume, ddl};
+use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, ddl};
 use weir_sinks::contract::{Destination, sample_batch};
 use weir_sinks::{Part, Sink};
 
@@ -57,13 +57,11 @@ async fn the_cluster_form_parses_and_names_what_it_should() {
         return;
     };
     let config = ClickHouseConfig {
-        cluster: Some("prod".to_owned()),
+        cluster: "prod".to_owned(),
         retention_days: Some(90),
-        storage_policy: Some("tiered".to_owned()),
-        cold: Some(ColdVolume {
-            volume: "cold".to_owned(),
-            after_days: 7,
-        }),
+        storage_policy: "tiered".to_owned(),
+        cold_volume: "cold".to_owned(),
+        cold_after_days: 7,
         ..server.config()
     };
     let all = statements(&config);
@@ -247,8 +245,8 @@ async fn shards_are_written_to_by_the_hash_that_the_server_computes() {
         ..one.config()
     };
     let config = ClickHouseConfig {
-        shards: vec![vec![one.url().to_owned()], vec![two.url().to_owned()]],
-        cluster: Some("two".to_owned()),
+        shards: vec![one.url().to_owned(), two.url().to_owned()],
+        cluster: "two".to_owned(),
         create_tables: false,
         ..alone.clone()
     };
@@ -279,11 +277,8 @@ async fn shards_are_written_to_by_the_hash_that_the_server_computes() {
         });
     }
     for dataset in Dataset::ALL {
-        let twin = format!(
-            "CREATE VIEW {}.{} AS SELECT 1",
-            config.database,
-            dataset.name()
-        );
+        let name = format!("{}.{}", config.database, dataset.name());
+        let twin = format!("CREATE VIEW {name} AS SELECT * FROM {name}_local");
         run(&readers[0], &twin).await;
     }
     let place = Place {

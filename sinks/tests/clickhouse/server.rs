@@ -242,7 +242,11 @@ impl Destination for Place {
     async fn rows(&self, dataset: Dataset) -> Vec<RecordBatch> {
         let mut all = Vec::new();
         for config in &self.readers {
-            let cluster = config.cluster.as_ref().map_or("", |_| "_local");
+            let cluster = if config.cluster.is_empty() {
+                ""
+            } else {
+                "_local"
+            };
             let table = format!("{}.{}{cluster}", config.database, dataset.name());
             let there = format!("EXISTS TABLE {table}");
             if ask(config, &there).await != "1" {

@@ -165,7 +165,7 @@ fn what_cannot_be_a_url_is_refused_at_once_without_quoting_it() {
     }
     let config = ClickHouseConfig {
         url: "https://host:8443".to_owned(),
-        ca_file: Some("/nowhere/ca.pem".to_owned()),
+        ca_file: "/nowhere/ca.pem".to_owned(),
         ..ClickHouseConfig::default()
     };
     let error = ClickHouseSink::new("clickhouse", config).unwrap_err();
