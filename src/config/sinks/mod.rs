@@ -96,6 +96,12 @@ pub(crate) fn first() -> SinkConfig {
     (webhook::KIND.start)()
 }
 
+/// A sink of the kind of that name before anything was set.
+pub(crate) fn sink_of_kind(name: &str) -> Option<SinkConfig> {
+    let kind = KINDS.iter().find(|kind| kind.name == name)?;
+    Some((kind.start)())
+}
+
 /// What every sink can be told.
 pub(crate) fn shared_settings() -> &'static [Setting<SinkConfig>] {
     shared::SETTINGS
