@@ -216,6 +216,10 @@ pub(crate) fn account_json(account: &Account) -> serde_json::Value {
         "spans_gone": account.gone,
         "spans_gone_usd": dollars(account.gone_amount),
         "wrong_traces": account.wrong_traces,
+        "event_bookings": account.event_bookings,
+        "events_booked_usd": dollars(account.events_booked),
+        "events_gone": account.events_gone,
+        "wrong_events": account.wrong_events,
         "pending_batches": account.pending_batches,
     })
 }

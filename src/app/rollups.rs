@@ -53,22 +53,22 @@ pub(crate) async fn keep(node: &Node) {
             () = tokio::time::sleep(EVERY) => {}
         }
         let now_us = node.intake.clock.now_us();
-        let mut failed = false;
-        for (lake, replaced) in node.lakes.all().zip(&mut replaced) {
-            if let Err(error) = Box::pin(refresh(lake, now_us, replaced)).await {
-                failed = true;
-                // A store that is away for an hour is told of once in five minutes.
-                if failures.is_multiple_of(30) {
-                    let error = format!("{error:#}");
-                    tracing::warn!(lake = %lake.url(), error, "rollup.failed");
-                }
+        // All at once, so that a tenant's lake that is away does not hold up the others.
+        let all = node.lakes.all().zip(&mut replaced);
+        let all = all.map(|(lake, replaced)| Box::pin(refresh(lake, now_us, replaced)));
+        let done = futures::future::join_all(all).await;
+        let tell = failures.is_multiple_of(30);
+        failures = match done.iter().all(Result::is_ok) {
+            true => 0,
+            false => failures.saturating_add(1),
+        };
+        for (lake, done) in node.lakes.all().zip(done) {
+            // A store that is away for an hour is told of once in five minutes.
+            if let (Err(error), true) = (done, tell) {
+                let error = format!("{error:#}");
+                tracing::warn!(lake = %lake.url(), error, "rollup.failed");
             }
         }
-        failures = if failed {
-            failures.saturating_add(1)
-        } else {
-            0
-        };
     }
 }
 

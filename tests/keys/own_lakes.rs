@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::support::http::Connection;
-use super::support::keys::create;
+use super::support::keys::{create, tool};
 use super::support::server::{Settings, Weir, weir};
 use super::support::wait_for;
 
@@ -153,6 +153,13 @@ fn a_tenants_rows_and_bookings_lie_in_its_own_lake_through_kills() {
         .output()
         .unwrap();
     assert!(offline.status.success(), "{offline:?}");
+    let years = ["--from", "2026-01-01", "--to", "2027-01-01", "--dry-run"];
+    let preview = tool(&site.settings, &[&["reprice"], &years[..]].concat());
+    assert_eq!(preview["traces"], 2 * site.sent, "{preview}");
+    let layouts = tool(&site.settings, &["upgrade", "--check"]).to_string();
+    for table in ["/data/lake/spans/", "/elsewhere/spans/"] {
+        assert!(layouts.contains(table), "{table} in {layouts}");
+    }
     for (lake, others) in [
         (site.settings.data_dir().join("lake"), OWN),
         (own.clone(), SHARED),

@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod contract;
 mod edge;
+pub(crate) mod events;
 mod http2;
 mod lake;
 mod limits;
