@@ -33,7 +33,7 @@ use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, Compression, ddl}
 use weir_sinks::{Part, Sink};
 
 const ROWS: usize = 65_536;
-const BATCHES: i64 = 16;
+const BATCHES: u16 = 16;
 const ROUNDS: u32 = 3;
 /// Ticks of the kernel's account of a process: 100 a second on every Linux of today.
 const TICK: Duration = Duration::from_millis(10);
@@ -125,7 +125,7 @@ struct Measured {
 }
 
 fn measured(began: Instant, used: Duration) -> Measured {
-    let rows = ROWS as f64 * BATCHES as f64;
+    let rows = ROWS as f64 * f64::from(BATCHES);
     Measured {
         rows_per_second: rows / began.elapsed().as_secs_f64(),
         cpu_per_million: (cpu() - used).as_secs_f64() / rows * 1e6,
@@ -180,11 +180,11 @@ async fn main() {
         _ => (Compression::None, clickhouse::Compression::None),
     };
     let client = Client::default().with_url(&url).with_compression(wire);
-    let run: Vec<Part> = (1..=BATCHES).map(spans).collect();
+    let run: Vec<Part> = (1..=i64::from(BATCHES)).map(spans).collect();
     let bytes = run[0].rows().get_array_memory_size() / ROWS;
     println!(
         "{} spans of {} columns, about {bytes} bytes each in memory, {compression:?}",
-        ROWS * BATCHES as usize,
+        ROWS * run.len(),
         run[0].rows().num_columns()
     );
     let mut ratios = Vec::new();

@@ -26,13 +26,13 @@ mod fault;
 mod link;
 mod rollup;
 mod rows;
+mod run;
 mod tables;
 mod traces;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
@@ -50,6 +50,7 @@ use ddl::Form;
 pub use ddl::ddl;
 use fault::ClickHouseError;
 use link::Link;
+use run::{Course, Written};
 use types::{literal, quoted};
 
 /// The oldest server that works: before it a view behind a table did not know a repeated insert by
@@ -69,49 +70,6 @@ pub struct ClickHouseSink {
     /// Parts that the server has acknowledged, of runs that failed as a whole: a long run comes to
     /// its end in weather in which never all of its inserts pass at once.
     settled: Arc<Mutex<BTreeSet<PartId>>>,
-}
-
-/// How a run goes on while its parts are written.
-#[derive(Debug, Default)]
-struct Course {
-    /// Failures since the last success; `u32::MAX` where nothing will work.
-    failures: AtomicU32,
-}
-
-impl Course {
-    /// Failures in a row after which the rest of a run is left for the next attempt.
-    const FAILURES_MAX: u32 = 3;
-
-    fn is_over(&self) -> bool {
-        self.failures.load(Ordering::Relaxed) >= Self::FAILURES_MAX
-    }
-
-    fn note<T>(&self, result: &Result<T, ClickHouseError>) {
-        match result {
-            Ok(_) => self.failures.store(0, Ordering::Relaxed),
-            Err(error) if error.doubts_tables() => {
-                self.failures.store(u32::MAX, Ordering::Relaxed);
-            }
-            Err(_) => {
-                let more = |n: u32| Some(n.saturating_add(1));
-                // It always adds, so it cannot fail.
-                let _ = self
-                    .failures
-                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-            }
-        }
-    }
-}
-
-/// What became of a part of a run.
-#[derive(Debug)]
-enum Written {
-    /// It is there, and so many rows of it are new.
-    Stored(u64),
-    /// It was not tried.
-    Left,
-    /// It may be there or not.
-    Failed(ClickHouseError),
 }
 
 fn boxed(error: ClickHouseError) -> SinkError {

@@ -15,6 +15,7 @@ const FEW_VALUES: &[&str] = &[
     "agent_id",
     "agent_name",
     "agent_version",
+    "archetype_id",
     "ai_agent_name",
     "ai_model_name",
     "ai_provider",
@@ -74,6 +75,7 @@ const FEW_VALUES: &[&str] = &[
     "service_name",
     "service_tier",
     "severity",
+    "severity_text",
     "signer_key_id",
     "skill",
     "skill_attribution",
@@ -96,7 +98,7 @@ const FEW_VALUES: &[&str] = &[
 ];
 
 /// Texts that are long: worth more work to compress.
-const LONG: &[&str] = &["details", "raw", "payload", "findings"];
+const LONG: &[&str] = &["body", "details", "findings", "payload", "raw"];
 
 /// Ids that are looked up alone, with the share of blocks that a look-up may read in vain.
 const LOOKED_UP: &[(&str, &str)] = &[

@@ -113,7 +113,16 @@ async fn a_narrow_table_is_widened_and_keeps_its_rows() {
          '{}' AND name = 'spans'",
         config.database
     );
-    assert_eq!(ask(&config, &sql).await, "weir schema 1.1\t1");
+    let text = ddl(&config);
+    let mark = text
+        .rsplit("COMMENT '")
+        .next()
+        .unwrap()
+        .split('\'')
+        .next()
+        .unwrap();
+    assert!(mark.starts_with("weir schema "), "{mark}");
+    assert_eq!(ask(&config, &sql).await, format!("{mark}\t1"));
     // Retention that is configured later; what is there already is not rewritten.
     let config = ClickHouseConfig {
         retention_days: Some(40_000),
@@ -142,7 +151,7 @@ async fn tables_of_a_newer_version_are_refused_and_left_alone() {
     };
     let config = server.config();
     apply(&config).await;
-    let newer = "ALTER TABLE {}.spans MODIFY COMMENT 'weir schema 9.1'";
+    let newer = "ALTER TABLE {}.spans MODIFY COMMENT 'weir schema 9999.1'";
     run(&config, &newer.replace("{}", &config.database)).await;
     let sink = Place::at(&config).open();
     for error in [
@@ -150,7 +159,7 @@ async fn tables_of_a_newer_version_are_refused_and_left_alone() {
         sink.write(&batch(Dataset::Spans, 1)).await.unwrap_err(),
     ] {
         let text = error.to_string();
-        assert!(text.contains("newer weir (weir schema 9.1"), "{text}");
+        assert!(text.contains("newer weir (weir schema 9999.1"), "{text}");
         assert!(matches!(error.fault(), weir_model::Fault::Transient { .. }));
     }
     assert_eq!(
@@ -230,6 +239,20 @@ async fn boards_of_the_collectors_exporter_find_its_columns() {
     assert!(plan.contains("i_time"), "{plan}");
 }
 
+/// The engine has no `ON CLUSTER`; local tables are made by hand.
+async fn make_local_tables(at: &ClickHouseConfig) {
+    apply(at).await;
+    for dataset in Dataset::ALL {
+        let name = format!("{}.{}", at.database, dataset.name());
+        run(at, &format!("CREATE TABLE {name}_local AS {name}")).await;
+        run(at, &format!("DROP TABLE {name}")).await;
+    }
+    for name in ["cost_per_skill", "cost_per_skill_filled"] {
+        let table = format!("CREATE TABLE {}.{name}_local (x Int8)", at.database);
+        run(at, &format!("{table} ENGINE = Memory")).await;
+    }
+}
+
 #[tokio::test]
 async fn shards_are_written_to_by_the_hash_that_the_server_computes() {
     let (Some(one), Some(two)) = (Server::shared(), Server::own(Some(("weir", "secret")))) else {
@@ -256,21 +279,7 @@ async fn shards_are_written_to_by_the_hash_that_the_server_computes() {
             url: server.url().to_owned(),
             ..alone.clone()
         };
-        apply(&at).await;
-        // The engine has no ON CLUSTER; local tables are made by hand.
-        for dataset in Dataset::ALL {
-            let name = format!("{}.{}", at.database, dataset.name());
-            run(&at, &format!("CREATE TABLE {name}_local AS {name}")).await;
-            run(&at, &format!("DROP TABLE {name}")).await;
-        }
-        for name in ["cost_per_skill", "cost_per_skill_filled"] {
-            let name = format!("{}.{name}", at.database);
-            run(
-                &at,
-                &format!("CREATE TABLE {name}_local (x Int8) ENGINE = Memory"),
-            )
-            .await;
-        }
+        make_local_tables(&at).await;
         readers.push(ClickHouseConfig {
             cluster: config.cluster.clone(),
             ..at

@@ -65,6 +65,13 @@ fn python() -> Option<PathBuf> {
     import.status().is_ok_and(|s| s.success()).then_some(python)
 }
 
+/// Says why a test cannot run here; where nothing may be left out it fails.
+fn not_run(why: &str) {
+    let all = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!all, "not run: {why}");
+    println!("not run: {why}");
+}
+
 pub(crate) fn script(name: &str) -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clickhouse");
     tests.join(name)
@@ -104,7 +111,7 @@ impl Server {
     /// so, where Python or chdb are missing.
     pub(crate) fn own(credentials: Option<(&str, &str)>) -> Option<Self> {
         let Some(python) = python() else {
-            println!("not run: WEIR_TEST_PYTHON names no Python that has chdb");
+            not_run("WEIR_TEST_PYTHON names no Python that has chdb");
             return None;
         };
         let credentials = credentials.map_or(Vec::new(), |(user, password)| {
@@ -137,7 +144,7 @@ impl Server {
         };
         let shared = SHARED.get_or_init(make).as_ref();
         if shared.is_none() {
-            println!("not run: no ClickHouse to test against");
+            not_run("no ClickHouse to test against");
         }
         shared
     }

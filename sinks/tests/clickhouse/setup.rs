@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::PrivateKeyDer;
 use weir_model::{Dataset, Fault, NodeId};
 use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
 use weir_sinks::contract::sample_batch;
@@ -74,6 +76,60 @@ async fn a_person_is_told_what_to_change() {
         text.contains("no ClickHouse answers at http://127.0.0.1:1"),
         "{text}"
     );
+}
+
+/// TLS in front of `server`, with a certificate for `localhost`; its port, and the certificate.
+async fn with_tls(server: std::net::SocketAddr) -> (u16, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // A client that does not trust us ends here.
+                if let Ok(mut client) = acceptor.accept(client).await {
+                    let mut server = tokio::net::TcpStream::connect(server).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    });
+    (port, made.cert.pem())
+}
+
+#[tokio::test]
+async fn https_trusts_the_named_authority_and_no_other() {
+    let Some(server) = Server::shared() else {
+        return;
+    };
+    let (port, certificate) = with_tls(server.address()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, certificate).unwrap();
+    let trusting = ClickHouseConfig {
+        url: format!("https://localhost:{port}"),
+        ca_file: file.to_str().unwrap().to_owned(),
+        ..server.config()
+    };
+    let sink = Place::at(&trusting).open();
+    let part = Part::whole(sample_batch(Dataset::Spans, &NodeId::from_bits(3), 1));
+    assert_eq!(sink.write(&[part]).await.unwrap().rows, 60);
+    let text = complaint(&ClickHouseConfig {
+        ca_file: String::new(),
+        ..trusting
+    })
+    .await;
+    assert!(text.contains("certificate"), "{text}");
 }
 
 #[tokio::test]
