@@ -13,6 +13,7 @@
 
 #[macro_use]
 mod rows;
+mod clickhouse;
 mod read;
 mod shared;
 mod splunk_hec;
@@ -21,6 +22,7 @@ mod webhook;
 use std::collections::BTreeMap;
 
 use weir_model::Dataset;
+use weir_sinks::clickhouse::ClickHouseConfig;
 use weir_sinks::outbound::{SplunkHecConfig, WebhookConfig};
 
 use crate::config::setting::Setting;
@@ -43,6 +45,8 @@ pub(crate) struct SinkConfig {
 /// What is of one kind of sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
+    /// ClickHouse.
+    ClickHouse(ClickHouseConfig),
     /// Splunk's HTTP event collector.
     SplunkHec(SplunkHecConfig),
     /// An HTTP endpoint that takes rows as JSON.
@@ -67,12 +71,13 @@ pub(crate) struct Kind {
 }
 
 /// Every kind, in the order of the reference page.
-pub(crate) static KINDS: &[&Kind] = &[&splunk_hec::KIND, &webhook::KIND];
+pub(crate) static KINDS: &[&Kind] = &[&clickhouse::KIND, &splunk_hec::KIND, &webhook::KIND];
 
 impl SinkConfig {
     /// Its kind.
     pub(crate) fn kind(&self) -> &'static Kind {
         match &self.target {
+            Target::ClickHouse(_) => &clickhouse::KIND,
             Target::SplunkHec(_) => &splunk_hec::KIND,
             Target::Webhook(_) => &webhook::KIND,
         }
@@ -89,6 +94,12 @@ impl Kind {
 /// A sink of the first kind before anything was set, to read defaults from.
 pub(crate) fn first() -> SinkConfig {
     (webhook::KIND.start)()
+}
+
+/// A sink of the kind of that name before anything was set.
+pub(crate) fn sink_of_kind(name: &str) -> Option<SinkConfig> {
+    let kind = KINDS.iter().find(|kind| kind.name == name)?;
+    Some((kind.start)())
 }
 
 /// What every sink can be told.
