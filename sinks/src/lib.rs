@@ -23,6 +23,8 @@ pub mod delivery;
 pub mod lake;
 pub mod memory;
 mod sink;
+mod sql;
+pub mod sqlite;
 pub mod testing;
 
 pub use dead::{DeadError, DeadLetter, DeadLetters, layouts as dead_layouts};
