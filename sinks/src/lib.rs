@@ -22,6 +22,7 @@ pub mod dead;
 pub mod delivery;
 pub mod lake;
 pub mod memory;
+pub mod postgres;
 mod sink;
 mod sql;
 pub mod sqlite;

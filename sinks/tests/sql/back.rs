@@ -35,6 +35,26 @@ pub(crate) enum Json {
     Object(Vec<(String, Json)>),
 }
 
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted = |text: &str| serde_json::to_string(text).unwrap();
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Int(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(&quoted(text)),
+            Self::List(all) => {
+                let all: Vec<String> = all.iter().map(Self::to_string).collect();
+                write!(f, "[{}]", all.join(","))
+            }
+            Self::Object(members) => {
+                let members = members.iter();
+                let members = members.map(|(name, value)| format!("{}:{value}", quoted(name)));
+                write!(f, "{{{}}}", members.collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(Reader)

@@ -5,5 +5,9 @@
 
 #[path = "sql/back.rs"]
 mod back;
+#[path = "sql/postgres.rs"]
+mod postgres;
+#[path = "../../store/tests/server/mod.rs"]
+mod server;
 #[path = "sql/sqlite.rs"]
 mod sqlite;
