@@ -22,7 +22,9 @@ pub mod dead;
 pub mod delivery;
 pub mod lake;
 pub mod memory;
+pub mod outbound;
 pub mod postgres;
+mod secret;
 mod sink;
 mod sql;
 pub mod sqlite;
@@ -30,4 +32,5 @@ pub mod testing;
 
 pub use dead::{DeadError, DeadLetter, DeadLetters, layouts as dead_layouts};
 pub use delivery::{DatasetStatus, Delivery, DeliveryConfig, DeliveryStatus};
+pub use secret::Secret;
 pub use sink::{Engine, Part, PartId, Receipt, Sink, SinkError};

@@ -221,7 +221,7 @@ CREATE TABLE {schema}._weir_tenants (
 
     /// What lets the reading role read.
     pub(super) fn grants(&self) -> String {
-        let Some(role) = &self.config.reader_role else {
+        let Some(role) = self.config.reader() else {
             return String::new();
         };
         let (schema, role) = (self.schema(), quoted(role));

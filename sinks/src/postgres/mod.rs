@@ -24,6 +24,7 @@ mod session;
 mod timescale;
 mod write;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -31,9 +32,10 @@ use weir_model::source::Want;
 use weir_model::{Dataset, NodeId};
 use weir_postgres::{AddressError, Server};
 
-pub use config::{Address, Partitions, Period, PostgresConfig};
+pub use config::{PARTITIONS, PERIODS, PostgresConfig};
 pub use error::PostgresError;
 
+use self::config::Partitions;
 use self::encode::Value;
 use self::layout::{Ddl, Decided};
 use self::prepare::{Asker, Ready, get};
@@ -42,14 +44,14 @@ use crate::{Engine, Part, Receipt, Sink, SinkError};
 
 /// The statements that make an empty database's tables, as [`PostgresSink`] does by itself, under
 /// the sink's name `postgres`. Partitions are made as rows need them. With
-/// [`Partitions::Timescale`] they are those for the community edition.
+/// `partitions: timescale` they are those for the community edition.
 pub fn ddl(config: &PostgresConfig) -> String {
-    let timescale =
-        (config.partitions == Partitions::Timescale).then_some(timescale::Timescale::Community);
+    let wanted = config.partitions() == Some(Partitions::Timescale);
+    let timescale = wanted.then_some(timescale::Timescale::Community);
     let decided = Decided {
         row_security: timescale.is_none() && !config.single_tenant,
         timescale,
-        period: config.period,
+        period: config.period(),
     };
     let ddl = Ddl {
         config,
@@ -78,17 +80,16 @@ impl PostgresSink {
     ///
     /// Where a setting cannot be used. None of them repeats the address.
     pub fn new(name: &str, config: PostgresConfig) -> Result<Self, SinkError> {
-        let setting = |setting, reason: String| PostgresError::Setting { setting, reason };
-        if !config::is_plain(&config.schema) {
-            let reason = "a lower-case letter or `_`, then those and digits, 40 at most";
-            return Err(setting("schema", reason.to_owned()).into());
-        }
-        let address = config.address.as_str();
-        let authorities = config.authorities.as_deref();
-        let server = Server::new(address, authorities, config.connect_timeout);
-        let server = server.map_err(|error| match error {
-            AddressError::Url | AddressError::Tls => setting("url", error.to_string()),
-            AddressError::Authorities { .. } => setting("authorities", error.to_string()),
+        config.check()?;
+        let authorities = Some(Path::new(&config.ca_file));
+        let authorities = authorities.filter(|path| !path.as_os_str().is_empty());
+        let server = Server::new(config.url.expose(), authorities, config.connect_timeout);
+        let server = server.map_err(|error| PostgresError::Setting {
+            setting: match &error {
+                AddressError::Url | AddressError::Tls => "url",
+                AddressError::Authorities { .. } => "ca_file",
+            },
+            reason: error.to_string(),
         })?;
         let pool = Pool::new(server, config.connections_max, config.timeout);
         Ok(Self {

@@ -99,7 +99,7 @@ impl Asker<'_> {
     }
 
     fn is_over(&self, partition: &Bounds) -> bool {
-        let kept = self.config.retention_days;
+        let kept = self.config.retention_days();
         let kept = kept.and_then(|days| i32::try_from(days).ok());
         kept.is_some_and(|days| partition.end <= partition.today.saturating_sub(days))
     }
@@ -133,7 +133,7 @@ impl Asker<'_> {
 
     /// Drops old chunks once a day, where the edition has no policy for it.
     async fn expire_chunks(self, ready: &Ready) -> Result<(), PostgresError> {
-        let Some(days) = self.config.retention_days else {
+        let Some(days) = self.config.retention_days() else {
             return Ok(());
         };
         let due = {

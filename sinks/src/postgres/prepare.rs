@@ -168,7 +168,7 @@ impl Asker<'_> {
     }
 
     async fn facts(&self) -> Result<Facts, PostgresError> {
-        let reader = self.config.reader_role.as_deref().unwrap_or_default();
+        let reader = self.config.reader().unwrap_or_default();
         let values = vec![Value::text(&self.config.schema), Value::text(reader)];
         let rows = self.session.ask(&Statement::new(FACTS, values)).await?;
         let Some(row) = rows.first() else {
@@ -246,7 +246,7 @@ impl Asker<'_> {
             let names = rows.iter().map(|row| self.get(row, 0));
             script.push_str(&ddl.secure_all(&names.collect::<Result<Vec<String>, _>>()?));
         }
-        let reader = config.reader_role.as_deref().unwrap_or_default();
+        let reader = config.reader().unwrap_or_default();
         let mut values = schema();
         values.push(Value::text(reader));
         let rows = self.session.ask(&Statement::new(RIGHTS, values)).await?;
@@ -304,7 +304,7 @@ impl Facts {
                  may write (default_transaction_read_only)"
             ));
         }
-        match &config.reader_role {
+        match config.reader() {
             Some(reader) if !self.reader => Some(format!(
                 "`reader_role`: there is no role `{reader}`: CREATE ROLE it, or leave the setting out"
             )),
@@ -315,7 +315,8 @@ impl Facts {
     /// Decides how tables are made.
     fn decide(&self, config: &PostgresConfig) -> Result<Decided, String> {
         let edition = || Timescale::of(self.license.as_deref());
-        let timescale = match (config.partitions, &self.timescale) {
+        let wanted = config.partitions().unwrap_or_default();
+        let timescale = match (wanted, &self.timescale) {
             (Partitions::Native, _) | (Partitions::Auto, None) => None,
             (Partitions::Auto | Partitions::Timescale, Some(_)) => Some(edition()),
             (Partitions::Timescale, None) => {
@@ -329,7 +330,7 @@ impl Facts {
         Ok(Decided {
             row_security: timescale.is_none() && !config.single_tenant,
             timescale,
-            period: config.period,
+            period: config.period(),
         })
     }
 }

@@ -49,7 +49,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(server: Server, connections_max: u32, timeout: Duration) -> Self {
+    pub(super) fn new(server: Server, connections_max: u64, timeout: Duration) -> Self {
         let turns = usize::try_from(connections_max).unwrap_or(1).max(1);
         Self {
             place: server.place(),

@@ -46,7 +46,7 @@ pub(super) fn hypertable(
     if edition == Timescale::Apache {
         return text;
     }
-    let (time, after) = (dataset.time_column(), config.columnstore_days);
+    let (time, after) = (dataset.time_column(), config.columnstore_days());
     // Writing to a string does not fail.
     let _ = write!(
         text,
@@ -56,7 +56,7 @@ pub(super) fn hypertable(
 SELECT add_compression_policy('{table}', compress_after => INTERVAL '{after} days');
 "
     );
-    if let Some(days) = config.retention_days {
+    if let Some(days) = config.retention_days() {
         let _ = writeln!(
             text,
             "SELECT add_retention_policy('{table}', drop_after => INTERVAL '{days} days');"

@@ -43,7 +43,7 @@ const ENDING: &str = "db";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteConfig {
     /// The file; with `per_tenant` the folder of the files. Folders above it must be there.
-    pub path: PathBuf,
+    pub path: String,
     /// A file for each tenant, `<tenant>.db` in the folder `path`, instead of one for all. A run
     /// is then one transaction per file: another tenant's rows may be seen a moment earlier.
     pub per_tenant: bool,
@@ -61,7 +61,7 @@ pub struct SqliteConfig {
 impl Default for SqliteConfig {
     fn default() -> Self {
         Self {
-            path: PathBuf::from("weir.db"),
+            path: "weir.db".to_owned(),
             per_tenant: false,
             busy_timeout: Duration::from_secs(5),
             rows_max: 16 * 1024,
@@ -73,16 +73,16 @@ impl Default for SqliteConfig {
 
 impl SqliteConfig {
     fn tenant_file(&self, tenant: &str) -> PathBuf {
-        self.path.join(format!("{tenant}.{ENDING}"))
+        Path::new(&self.path).join(format!("{tenant}.{ENDING}"))
     }
 
     /// The files that are there.
     fn files(&self) -> Result<Vec<PathBuf>, SqliteError> {
         if !self.per_tenant {
-            return Ok(vec![self.path.clone()]);
+            return Ok(vec![PathBuf::from(&self.path)]);
         }
         let failed = |source| SqliteError::Folder {
-            path: self.path.clone(),
+            path: PathBuf::from(&self.path),
             source,
         };
         let entries = match std::fs::read_dir(&self.path) {
@@ -181,7 +181,7 @@ impl Sink for SqliteSink {
         let rows = self.writer.write(run.to_vec()).await?;
         Ok(Receipt {
             rows,
-            place: self.config.path.display().to_string(),
+            place: self.config.path.clone(),
         })
     }
 

@@ -23,7 +23,7 @@ fn run(numbers: std::ops::RangeInclusive<i64>) -> Vec<Part> {
 
 fn sink(path: &std::path::Path) -> SqliteSink {
     let config = SqliteConfig {
-        path: path.to_owned(),
+        path: path.to_str().unwrap().to_owned(),
         busy_timeout: BUSY,
         ..SqliteConfig::default()
     };

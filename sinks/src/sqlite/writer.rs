@@ -1,6 +1,7 @@
 //! The one thread that writes, and the files that it has open.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -120,10 +121,10 @@ impl Files {
     fn open(&self, tenant: Option<&str>) -> Result<File, SqliteError> {
         let config = &self.config;
         let Some(tenant) = tenant else {
-            return File::open(&config.path, config.busy_timeout);
+            return File::open(Path::new(&config.path), config.busy_timeout);
         };
         std::fs::create_dir_all(&config.path).map_err(|source| SqliteError::Folder {
-            path: config.path.clone(),
+            path: PathBuf::from(&config.path),
             source,
         })?;
         File::open(&config.tenant_file(tenant), config.busy_timeout)
@@ -136,7 +137,7 @@ impl Files {
             return Ok(());
         }
         std::fs::create_dir_all(&self.config.path).map_err(|source| SqliteError::Folder {
-            path: self.config.path.clone(),
+            path: PathBuf::from(&self.config.path),
             source,
         })?;
         for path in self.config.files()? {

@@ -9,7 +9,7 @@ use tokio_postgres::{Client, NoTls, Row};
 use weir_model::schema::{Column, ColumnType};
 use weir_model::{Dataset, Fault, NodeId};
 use weir_sinks::contract::{Destination, assert_holds, sample_batch};
-use weir_sinks::postgres::{Address, Partitions, Period, PostgresConfig, PostgresSink, ddl};
+use weir_sinks::postgres::{PostgresConfig, PostgresSink, ddl};
 use weir_sinks::testing::{Drill, FaultProxy, LinkFault};
 use weir_sinks::{Part, Sink};
 
@@ -89,9 +89,9 @@ impl Place {
 
     fn config(&self) -> PostgresConfig {
         PostgresConfig {
-            address: Address::new(&self.writer),
+            url: self.writer.as_str().into(),
             timeout: Duration::from_secs(20),
-            reader_role: Some(READER.to_owned()),
+            reader_role: READER.to_owned(),
             ..PostgresConfig::default()
         }
     }
@@ -339,7 +339,7 @@ async fn wrong_configuration_is_explained() {
         }
     };
     let with = |from: &str, to: &str| PostgresConfig {
-        address: Address::new(place.writer.replace(from, to)),
+        url: place.writer.replace(from, to).into(),
         ..place.config()
     };
     let (_, database) = place.writer.rsplit_once("dbname=").unwrap();
@@ -356,12 +356,12 @@ async fn wrong_configuration_is_explained() {
     let tls = with(WRITER, &format!("{WRITER} sslmode=require"));
     try_out(tls, "cannot be reached").await;
     let reader = PostgresConfig {
-        reader_role: Some("nobody".to_owned()),
+        reader_role: "nobody".to_owned(),
         ..place.config()
     };
     try_out(reader, "there is no role `nobody`").await;
     let timescale = PostgresConfig {
-        partitions: Partitions::Timescale,
+        partitions: "timescale".to_owned(),
         ..place.config()
     };
     try_out(timescale, "CREATE EXTENSION timescaledb").await;
@@ -374,7 +374,7 @@ async fn wrong_configuration_is_explained() {
         .run("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'")
         .await;
     let latin = PostgresConfig {
-        address: Address::new(latin.replace(database, "latin")),
+        url: latin.replace(database, "latin").into(),
         ..place.config()
     };
     try_out(latin, "the database's encoding is LATIN1").await;
@@ -469,7 +469,7 @@ async fn a_single_tenant_needs_no_row_security() {
     };
     let single = PostgresConfig {
         single_tenant: true,
-        period: Period::Month,
+        period: "month".to_owned(),
         ..place.config()
     };
     let sink = PostgresSink::new("pg", single).unwrap();
@@ -511,7 +511,7 @@ async fn old_partitions_are_dropped() {
         )
         .await;
     let kept = PostgresConfig {
-        retention_days: Some(1),
+        retention: Duration::from_secs(31 * 86_400),
         ..place.config()
     };
     let sink = PostgresSink::new("pg", kept).unwrap();
@@ -624,7 +624,7 @@ pub(crate) async fn drill(batches: i64, seed: u64, weather: Vec<(LinkFault, u32)
     );
     let far = Far {
         proxied: PostgresConfig {
-            address: Address::new(place.writer.replace(&from, &to)),
+            url: place.writer.replace(&from, &to).into(),
             timeout: Duration::from_millis(1_500),
             // One batch a transaction, or there would be few exchanges.
             rows_max: 60,

@@ -20,7 +20,7 @@ struct Files(SqliteConfig);
 
 fn files(path: PathBuf, per_tenant: bool) -> Files {
     Files(SqliteConfig {
-        path,
+        path: path.to_str().unwrap().to_owned(),
         per_tenant,
         ..SqliteConfig::default()
     })
@@ -29,7 +29,7 @@ fn files(path: PathBuf, per_tenant: bool) -> Files {
 impl Files {
     fn paths(&self) -> Vec<PathBuf> {
         if !self.0.per_tenant {
-            return vec![self.0.path.clone()];
+            return vec![PathBuf::from(&self.0.path)];
         }
         let entries = std::fs::read_dir(&self.0.path).into_iter().flatten();
         let paths = entries.map(|entry| entry.unwrap().path());
