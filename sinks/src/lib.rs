@@ -24,8 +24,11 @@ pub mod delivery;
 pub mod lake;
 pub mod memory;
 pub mod outbound;
+pub mod postgres;
 mod secret;
 mod sink;
+mod sql;
+pub mod sqlite;
 pub mod testing;
 
 pub use dead::{DeadError, DeadLetter, DeadLetters, layouts as dead_layouts};

@@ -14,9 +14,11 @@
 #[macro_use]
 mod rows;
 mod clickhouse;
+mod postgres;
 mod read;
 mod shared;
 mod splunk_hec;
+mod sqlite;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -24,6 +26,8 @@ use std::collections::BTreeMap;
 use weir_model::Dataset;
 use weir_sinks::clickhouse::ClickHouseConfig;
 use weir_sinks::outbound::{SplunkHecConfig, WebhookConfig};
+use weir_sinks::postgres::PostgresConfig;
+use weir_sinks::sqlite::SqliteConfig;
 
 use crate::config::setting::Setting;
 
@@ -47,8 +51,12 @@ pub(crate) struct SinkConfig {
 pub(crate) enum Target {
     /// ClickHouse.
     ClickHouse(ClickHouseConfig),
+    /// A database of Postgres.
+    Postgres(PostgresConfig),
     /// Splunk's HTTP event collector.
     SplunkHec(SplunkHecConfig),
+    /// Files of SQLite.
+    Sqlite(SqliteConfig),
     /// An HTTP endpoint that takes rows as JSON.
     Webhook(WebhookConfig),
 }
@@ -71,13 +79,21 @@ pub(crate) struct Kind {
 }
 
 /// Every kind, in the order of the reference page.
-pub(crate) static KINDS: &[&Kind] = &[&clickhouse::KIND, &splunk_hec::KIND, &webhook::KIND];
+pub(crate) static KINDS: &[&Kind] = &[
+    &clickhouse::KIND,
+    &postgres::KIND,
+    &splunk_hec::KIND,
+    &sqlite::KIND,
+    &webhook::KIND,
+];
 
 impl SinkConfig {
     /// Its kind.
     pub(crate) fn kind(&self) -> &'static Kind {
         match &self.target {
             Target::ClickHouse(_) => &clickhouse::KIND,
+            Target::Postgres(_) => &postgres::KIND,
+            Target::Sqlite(_) => &sqlite::KIND,
             Target::SplunkHec(_) => &splunk_hec::KIND,
             Target::Webhook(_) => &webhook::KIND,
         }
