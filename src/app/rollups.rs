@@ -27,7 +27,7 @@ use weir_model::{Batch, BatchId, Dataset, NodeId, TenantId};
 use weir_transforms::rollup::{self, Grain};
 
 use crate::app::Node;
-use crate::app::ledger::Booking;
+use crate::app::ledger::{Booking, ledgers};
 
 /// How often the ledger is looked at.
 const EVERY: Duration = Duration::from_secs(10);
@@ -51,9 +51,9 @@ pub(crate) struct Replaced {
     swept: Option<Instant>,
 }
 
-/// Keeps the sums fresh until the node stops, while it is the one that books.
+/// Keeps the sums of each lake fresh until the node stops, while it is the one that books there.
 pub(crate) async fn keep(node: &Node) {
-    let mut replaced = Replaced::default();
+    let mut replaced: Vec<Replaced> = ledgers(&node.lakes).map(|_| Replaced::default()).collect();
     let mut failures = 0_u32;
     loop {
         tokio::select! {
@@ -61,28 +61,47 @@ pub(crate) async fn keep(node: &Node) {
             () = node.stopping() => return,
             () = tokio::time::sleep(EVERY) => {}
         }
-        match Box::pin(turn(node, &mut replaced)).await {
-            Ok(()) => failures = 0,
-            Err(error) => {
-                // A store that is away for an hour is told of once in five minutes.
-                if failures.is_multiple_of(30) {
-                    tracing::warn!(error = format!("{error:#}"), "rollup.failed");
-                }
-                failures = failures.saturating_add(1);
+        let done = turn(node, &mut replaced).await;
+        let tell = failures.is_multiple_of(30);
+        failures = match done.iter().all(Result::is_ok) {
+            true => 0,
+            false => failures.saturating_add(1),
+        };
+        for ((lake, _), done) in ledgers(&node.lakes).zip(done) {
+            // A store that is away for an hour is told of once in five minutes.
+            if let (Err(error), true) = (done, tell) {
+                let error = format!("{error:#}");
+                tracing::warn!(lake = %lake.url(), error, "rollup.failed");
             }
         }
     }
 }
 
-/// One turn: the work of the node that books, and what only this node knows of.
-async fn turn(node: &Node, replaced: &mut Replaced) -> anyhow::Result<()> {
-    if node.booking.as_ref().is_some_and(Booking::books) {
-        let now_us = node.intake.clock.now_us();
-        refresh(&node.lake, now_us, replaced).await?;
-        replaced.sweep(&node.lake, now_us - DAY_US).await?;
+/// One turn of each lake, in the order of [`ledgers`].
+async fn turn(node: &Node, replaced: &mut [Replaced]) -> Vec<anyhow::Result<()>> {
+    let now_us = node.intake.clock.now_us();
+    let books = node.booking.as_ref().map(Booking::books);
+    let books = books.unwrap_or_default().into_iter();
+    let books = books.chain(std::iter::repeat(false));
+    // All at once, so that a tenant's lake that is away does not hold up the others.
+    let all = ledgers(&node.lakes).zip(books).zip(replaced);
+    let all = all
+        .map(|(((lake, _), books), replaced)| Box::pin(of_lake(lake, books, (now_us, replaced))));
+    futures::future::join_all(all).await
+}
+
+/// One turn of a lake: the work of the node that books there, and what only this node knows of.
+async fn of_lake(
+    lake: &Lake,
+    books: bool,
+    (now_us, replaced): (i64, &mut Replaced),
+) -> anyhow::Result<()> {
+    if books {
+        refresh(lake, now_us, replaced).await?;
+        replaced.sweep(lake, now_us - DAY_US).await?;
     }
     // Also where another node took over: what this one has replaced only this one knows.
-    replaced.drop_old(&node.lake, KEPT).await;
+    replaced.drop_old(lake, KEPT).await;
     Ok(())
 }
 

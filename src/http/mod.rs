@@ -8,6 +8,7 @@ pub(crate) mod charge;
 pub(crate) mod conn;
 pub(crate) mod contract;
 pub(crate) mod costs;
+pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod listen;
 pub(crate) mod metrics;
@@ -25,6 +26,6 @@ pub(crate) mod surround;
 pub(crate) mod tail;
 pub(crate) mod tariffs;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod tls;
 pub(crate) mod unstored;

@@ -44,7 +44,7 @@ fn refused(reply: &Reply) -> (u16, String) {
 
 async fn booked(rig: &Rig, number: i64, bookings: &[Booking]) {
     let batch = ledger_batch(number, bookings);
-    let lake = &rig.app.node().lake;
+    let lake = rig.app.node().lakes.shared();
     lake.append(Dataset::CostLedger, &[batch]).await.unwrap();
 }
 
