@@ -11,6 +11,7 @@
 //!   be one node store its rows once.
 //! * The counts that the sink gives are those that a reader finds.
 
+mod proven;
 mod rows;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use async_trait::async_trait;
 use weir_model::{Batch, BatchId, Dataset, Fault, NodeId};
 
 use crate::{Part, Sink};
+pub use proven::{CAPABILITIES, Proven, record};
 pub use rows::sample_rows;
 
 /// Rows of a batch in the suite.
@@ -62,12 +64,14 @@ pub fn sample_batch(dataset: Dataset, node: &NodeId, number: i64) -> Batch {
     }
 }
 
-/// Checks that the sinks of `destination` keep their word, for every dataset.
+/// Checks that the sinks of `destination` keep their word, for every dataset, and gives what that
+/// proves, to be [`record`]ed.
 ///
 /// # Panics
 ///
 /// Where one breaks it, saying which part.
-pub async fn assert_holds(destination: &dyn Destination) {
+pub async fn assert_holds(destination: &dyn Destination) -> Proven {
+    let mut tells_last = true;
     for dataset in Dataset::ALL {
         let suite = Suite {
             destination,
@@ -77,6 +81,29 @@ pub async fn assert_holds(destination: &dyn Destination) {
         Box::pin(suite.once()).await;
         Box::pin(suite.pieces()).await;
         Box::pin(suite.together()).await;
+        let last = destination
+            .sink()
+            .await
+            .last_batch(dataset, &suite.node)
+            .await;
+        tells_last &= matches!(last, Ok(Some(_)));
+    }
+    let engine = match destination.sink().await.probe().await {
+        Ok(engine) => engine,
+        Err(error) => panic!("the sink cannot say what it is: {error}"),
+    };
+    let shown = [
+        "every_column",
+        "exactly_once",
+        "pieces",
+        "several_writers",
+        "counted",
+    ];
+    let last = tells_last.then_some("last_batch");
+    let shown = shown.into_iter().chain(last);
+    Proven {
+        engine,
+        capabilities: shown.map(str::to_owned).collect(),
     }
 }
 

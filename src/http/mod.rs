@@ -20,6 +20,7 @@ pub(crate) mod refusal;
 pub(crate) mod rollups;
 pub(crate) mod routes;
 pub(crate) mod rpc_status;
+pub(crate) mod sinks;
 pub(crate) mod surround;
 pub(crate) mod tail;
 #[cfg(test)]

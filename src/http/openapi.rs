@@ -150,6 +150,36 @@ static ROUTES: &[Route] = &[
         )
     },
     Route {
+        key: true,
+        ..get("/v1/admin/sinks", "Say how each sink stands")
+    },
+    Route {
+        method: "post",
+        takes: JSON,
+        key: true,
+        ..get("/v1/admin/sinks", "Pause, resume or fill a sink")
+    },
+    Route {
+        key: true,
+        ..get(
+            "/v1/admin/dead-letters",
+            "List what sinks refused for good, or show one letter with its rows",
+        )
+    },
+    Route {
+        method: "post",
+        takes: JSON,
+        key: true,
+        ..get(
+            "/v1/admin/dead-letters",
+            "Offer the rows of a dead letter to its sink again, or delete them",
+        )
+    },
+    get(
+        "/v1/backends",
+        "Say which backends this build was proven on, capability by capability",
+    ),
+    Route {
         gives: &["text/plain"],
         ..get("/metrics", "Metrics for Prometheus")
     },
@@ -267,7 +297,12 @@ fn refusals(route: &Route) -> Map<String, Value> {
         let about_keys = matches!(row.code, "unauthorized" | "forbidden");
         let elsewhere = matches!(row.code, "not_found" | "verify_failed" | "no_signal_path")
             && !matches!(route.path, "/v1/admin/verify" | "/");
-        if (about_keys && !route.key) || elsewhere {
+        let of_actions = matches!(
+            row.code,
+            "bad_action" | "sink_unknown" | "letter_unknown" | "replay_refused" | "replay_failed"
+        );
+        let acts = matches!(route.path, "/v1/admin/sinks" | "/v1/admin/dead-letters");
+        if (about_keys && !route.key) || elsewhere || (of_actions && !acts) {
             continue;
         }
         by_status.entry(row.status).or_default().push(row);

@@ -16,8 +16,12 @@ use arrow_schema::{ArrowError, DataType, FieldRef};
 /// The largest integer that a double holds exactly together with all below it.
 const EXACT_MAX: u64 = (1 << 53) - 1;
 
-/// `rows` as one JSON object a line.
-pub(super) fn lines(rows: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+/// `rows` as one JSON object a line: NULL members left out, money and large numbers as text.
+///
+/// # Errors
+///
+/// Where a column has no JSON form; no dataset has such a one.
+pub fn lines(rows: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     let builder = WriterBuilder::new().with_encoder_factory(Arc::new(Exact));
     let mut writer: LineDelimitedWriter<Vec<u8>> = builder.build::<_, LineDelimited>(Vec::new());
     writer.write(rows)?;

@@ -13,6 +13,7 @@
 
 #[macro_use]
 mod rows;
+mod otlp;
 mod read;
 mod shared;
 mod splunk_hec;
@@ -21,12 +22,12 @@ mod webhook;
 use std::collections::BTreeMap;
 
 use weir_model::Dataset;
-use weir_sinks::outbound::{SplunkHecConfig, WebhookConfig};
+use weir_sinks::outbound::{OtlpConfig, SplunkHecConfig, WebhookConfig};
 
 use crate::config::setting::Setting;
 
 pub(crate) use read::{SECTION, SinkEntry, VARIABLES, assemble, entries, of_variables};
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Shared, excluded};
 
 /// All sinks besides the lake, by name.
 pub(crate) type Sinks = BTreeMap<String, SinkConfig>;
@@ -43,6 +44,8 @@ pub(crate) struct SinkConfig {
 /// What is of one kind of sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
+    /// Another collector, over OTLP/HTTP.
+    Otlp(OtlpConfig),
     /// Splunk's HTTP event collector.
     SplunkHec(SplunkHecConfig),
     /// An HTTP endpoint that takes rows as JSON.
@@ -67,12 +70,13 @@ pub(crate) struct Kind {
 }
 
 /// Every kind, in the order of the reference page.
-pub(crate) static KINDS: &[&Kind] = &[&splunk_hec::KIND, &webhook::KIND];
+pub(crate) static KINDS: &[&Kind] = &[&otlp::KIND, &splunk_hec::KIND, &webhook::KIND];
 
 impl SinkConfig {
     /// Its kind.
     pub(crate) fn kind(&self) -> &'static Kind {
         match &self.target {
+            Target::Otlp(_) => &otlp::KIND,
             Target::SplunkHec(_) => &splunk_hec::KIND,
             Target::Webhook(_) => &webhook::KIND,
         }
@@ -86,7 +90,7 @@ impl Kind {
     }
 }
 
-/// A sink of the first kind before anything was set, to read defaults from.
+/// A sink before anything was set, to read defaults from.
 pub(crate) fn first() -> SinkConfig {
     (webhook::KIND.start)()
 }

@@ -171,7 +171,7 @@ impl Shared {
             match Dataset::from_name(name) {
                 None => faults.push(("datasets", crate::config::tree::unknown(name, &known))),
                 Some(dataset) if !of.takes.contains(&dataset) => {
-                    let why = format!("a {} sink cannot hold `{name}`", of.name);
+                    let why = format!("a sink of kind {} cannot hold `{name}`", of.name);
                     faults.push(("datasets", why));
                 }
                 Some(_) => {}

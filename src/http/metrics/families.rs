@@ -117,6 +117,13 @@ families! {
     FAILURES = Counter "weir_sink_failures_total" ["sink", "dataset"], "Calls that failed";
     BREAKER = Gauge "weir_sink_breaker_open" ["sink"],
         "1 while a failing sink is left alone";
+    ROUTED_OUT = Counter "weir_routed_out_rows_total" ["sink", "dataset"],
+        "Rows that do not go to the sink by its routes, of batches that were read for it";
+    LAG_BATCHES = Gauge "weir_lag_batches" ["sink", "dataset"],
+        "Sealed batches that the sink has not settled";
+    PARKED = Gauge "weir_sink_parked" ["sink"],
+        "1 while the log does not wait for the sink, which is filled from the lake";
+    PAUSED = Gauge "weir_sink_paused" ["sink"], "1 while an operator has paused the sink";
     COMMITS = Histogram "weir_batch_commit_seconds" ["sink"],
         "How long a commit of batches to the sink takes";
     LEDGER_BOOKING = Gauge "weir_ledger_booking" [],
