@@ -171,8 +171,7 @@ impl Table {
         batch: &Batch,
         rows: Range<i32>,
     ) -> Result<Appended, LakeError> {
-        let count = i32::try_from(batch.rows().num_rows()).unwrap_or(i32::MAX);
-        if rows.start < 0 || rows.start >= rows.end || rows.end > count {
+        if rows.start < 0 || rows.start >= rows.end || rows.end > batch.end() {
             return Err(self.rows_fault("the batch has no such rows"));
         }
         let wanted = Wanted {
@@ -263,7 +262,7 @@ impl Table {
         };
         for batch in wanted.batches.iter().filter(|b| b.id().number > committed) {
             let number = batch.id().number;
-            let rows = i32::try_from(batch.rows().num_rows()).unwrap_or(i32::MAX);
+            let rows = batch.end();
             let settled = partial
                 .filter(|p| p.batch == number)
                 .map_or(0, |p| p.rows_end);
@@ -275,11 +274,9 @@ impl Table {
             if start >= end {
                 continue;
             }
-            let (Ok(from), Ok(length)) = (usize::try_from(start), usize::try_from(end - start))
-            else {
-                return Err(self.rows_fault("the batch has no such rows"));
-            };
-            todo.pieces.push(batch.rows().slice(from, length));
+            let places = batch.places(start..end);
+            todo.pieces
+                .push(batch.rows().slice(places.start, places.len()));
             todo.txns.clear();
             if wanted.part.is_some() {
                 let progress = part_version(Partial {

@@ -10,6 +10,7 @@ mod limits;
 mod rollups;
 mod secured;
 mod seed_product;
+mod sinks;
 mod transport;
 mod unread;
 mod walls;

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,13 +19,16 @@ use crate::config::Target;
 /// A strict receiver of rows: a post without what was promised is refused for good, a name that
 /// was seen before stores nothing.
 #[derive(Debug, Default)]
-struct Received(Mutex<BTreeMap<String, Vec<Value>>>);
+struct Received(Mutex<BTreeMap<String, Vec<Value>>>, AtomicBool);
 
 async fn take(
     State(received): State<Arc<Received>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
+    if received.1.load(Ordering::Relaxed) {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
     let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     let (Some(key), Some("application/x-ndjson")) =
         (header("idempotency-key"), header("content-type"))
@@ -136,6 +140,132 @@ async fn what_is_accepted_reaches_a_webhook_once_and_is_accounted_for() {
     rig.app.stop().await.unwrap();
 }
 
+/// Sends forty events, more than a segment holds, so that the first ones go once they may.
+async fn fill(rig: &Rig) {
+    let text = "x".repeat(8 << 10);
+    for n in 0..40 {
+        let event = json!({
+            "class_uid": 6003,
+            "time": 1_767_225_600_000_i64,
+            "message": format!("{n:02}"),
+            "raw_data": format!("{n} {text}"),
+        });
+        let reply = rig.post("/v1/ocsf/ingest", "application/json", event.to_string());
+        assert_eq!(reply.await.status, StatusCode::ACCEPTED);
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+/// Whether the log lets go of the first batch within some seconds, while events go on to come.
+async fn let_go(rig: &Rig) -> bool {
+    for _ in 0..60 {
+        if !rig.app.node().log.holds_batch(Dataset::OcsfEvents, 1) {
+            return true;
+        }
+        send(rig, 0..1).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
+fn small_log(config: &mut Config) {
+    config.wal.retain = Duration::ZERO;
+    config.wal.segment_size = 64 << 10;
+}
+
+/// The log waits for a sink that is required, and not for one that need not be waited for; the
+/// latter lacks nothing in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_required_sink_holds_the_log_back_and_a_detached_one_is_parked_and_filled() {
+    for required in [true, false] {
+        let (received, address) = Received::serve().await;
+        received.1.store(true, Ordering::Relaxed);
+        let rig = Rig::start_with(|config| {
+            small_log(config);
+            let mut sink = webhook(address);
+            sink.shared.required = required;
+            sink.shared.lag_max = Duration::from_millis(500);
+            config.sinks.insert("away".into(), sink);
+        })
+        .await;
+        let began = std::time::Instant::now();
+        fill(&rig).await;
+        assert_eq!(let_go(&rig).await, !required, "required: {required}");
+        let states = rig.get("/v1/admin/sinks").await.json();
+        assert_eq!(states[1]["parked"], !required, "{states}");
+        received.1.store(false, Ordering::Relaxed);
+        let whole = line(&rig, "away", "ocsf_events").await;
+        assert_eq!(whole["stored"], whole["accepted"], "{whole}");
+        let found = messages(&received.rows(40).await);
+        for n in 0..40 {
+            let times = found.iter().filter(|m| **m == format!("{n:02}")).count();
+            assert_eq!(times, 1, "{n}: {found:?}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(30));
+        rig.app.stop().await.unwrap();
+    }
+}
+
+/// A booking of cost reaches a sink though it never was in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn bookings_of_cost_reach_a_sink() {
+    let (received, address) = Received::serve().await;
+    let rig = Rig::start_with(|config| {
+        config.ledger.interval = Duration::from_millis(50);
+        let mut sink = webhook(address);
+        sink.shared.datasets = vec!["cost_ledger".into()];
+        config.sinks.insert("finance".into(), sink);
+    })
+    .await;
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/testdata/demo/16_litellm_otel.pb"
+    );
+    let reply = rig.post(
+        "/v1/traces",
+        "application/x-protobuf",
+        std::fs::read(path).unwrap(),
+    );
+    assert_eq!(reply.await.status, StatusCode::OK);
+    let rows = received.rows(1).await;
+    let booked = rig.sql("SELECT count(*) FROM cost_ledger").await[0][0].clone();
+    let rows = match booked.as_u64() {
+        Some(count) => received.rows(usize::try_from(count).unwrap()).await,
+        None => rows,
+    };
+    assert!(
+        rows.iter().all(|row| row["cost_usd"].is_string()),
+        "{rows:?}"
+    );
+    rig.app.stop().await.unwrap();
+}
+
+/// Routes may change while the node runs; what was sealed before keeps its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_change_while_the_node_runs() {
+    let (received, address) = Received::serve().await;
+    let mut sink = webhook(address);
+    sink.shared.datasets = vec!["spans".into()];
+    let rig = Rig::start_with(|config| {
+        config.sinks.insert("hook".into(), sink.clone());
+    })
+    .await;
+    send(&rig, 0..2).await;
+    line(&rig, "lake", "ocsf_events").await;
+    sink.shared.datasets.push("ocsf_events".into());
+    let sinks: Sinks = [("hook".to_owned(), sink)].into();
+    rig.app.reroute(sinks).await;
+    send(&rig, 2..4).await;
+    let line = line(&rig, "hook", "ocsf_events").await;
+    assert_eq!(
+        (&line["stored"], &line["routed_out"]),
+        (&json!(2), &json!(2)),
+        "{line}"
+    );
+    assert_eq!(messages(&received.rows(2).await), ["hello 2", "hello 3"]);
+    rig.app.stop().await.unwrap();
+}
+
 /// A sink that was added after the log had let its rows go gets them from the lake; one that says
 /// `backfill: false` does not.
 #[tokio::test(flavor = "multi_thread")]
@@ -143,8 +273,7 @@ async fn a_sink_that_is_added_later_is_filled_from_the_lake() {
     let dir = tempfile::tempdir().unwrap();
     let start = |sinks: Vec<(&'static str, SinkConfig)>| {
         let mut config = crate::app::rig::config_in(dir.path());
-        config.wal.retain = Duration::ZERO;
-        config.wal.segment_size = 64 << 10;
+        small_log(&mut config);
         config.sinks.extend(
             sinks
                 .into_iter()
@@ -157,28 +286,10 @@ async fn a_sink_that_is_added_later_is_filled_from_the_lake() {
         app,
         dir: tempfile::tempdir().unwrap(),
     };
-    // More than a segment holds, so that the first ones go once the lake has them.
-    let text = "x".repeat(8 << 10);
-    for n in 0..40 {
-        let event = json!({ "class_uid": 6003, "time": 1_767_225_600_000_i64, "message": format!("{n:02}"),
-                            "raw_data": format!("{n} {text}") });
-        let reply = rig.post("/v1/ocsf/ingest", "application/json", event.to_string());
-        assert_eq!(reply.await.status, StatusCode::ACCEPTED);
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
+    fill(&rig).await;
     line(&rig, "lake", "ocsf_events").await;
     let log = Arc::clone(&rig.app.node().log);
-    for _ in 0..200 {
-        if !log.holds_batch(Dataset::OcsfEvents, 1) {
-            break;
-        }
-        send(&rig, 0..1).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(
-        !log.holds_batch(Dataset::OcsfEvents, 1),
-        "the log let go of the first batch"
-    );
+    assert!(let_go(&rig).await, "the log let go of the first batch");
     rig.app.stop().await.unwrap();
     drop(log);
     let (received, address) = Received::serve().await;
