@@ -18,7 +18,7 @@ use futures::TryStreamExt;
 use weir_model::{Batch, BatchId, Dataset, NodeId};
 
 use crate::count::may_hold;
-use crate::{Lake, LakeError, Snapshot};
+use crate::{Lake, LakeError, Lakes, Snapshot};
 
 /// Rows of a range of batches, as they come; the range gives way to the number of rows.
 struct Gathered<'a> {
@@ -44,30 +44,57 @@ impl Lake {
         (node, numbers): (&NodeId, RangeInclusive<i64>),
         rows_max: usize,
     ) -> Result<(Vec<Batch>, i64), LakeError> {
+        let mut gathered = Gathered::new(node, numbers, rows_max);
+        self.gather(snapshot, &mut gathered).await?;
+        gathered.done(snapshot.dataset())
+    }
+
+    async fn gather(
+        &self,
+        snapshot: &Snapshot,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<(), LakeError> {
         let dataset = snapshot.dataset();
-        let fault = |e: ArrowError| LakeError::Rows {
-            dataset,
-            reason: e.to_string(),
-        };
         let columns: Vec<&str> = dataset.columns().iter().map(|c| c.name).collect();
-        let mut gathered = Gathered {
-            node,
-            wanted: numbers,
-            rows_max,
-            pieces: Vec::new(),
-            counts: BTreeMap::new(),
-        };
         for file in snapshot.files() {
-            if !may_hold(file, node, &gathered.wanted) {
+            if !may_hold(file, gathered.node, &gathered.wanted) {
                 continue;
             }
             let mut rows = self.read_file(dataset, file, &columns, None).await?;
             while let Some(piece) = rows.try_next().await? {
-                gathered.add(&piece).map_err(fault)?;
+                let added = gathered.add(&piece);
+                added.map_err(|error| fault(dataset, &error))?;
             }
         }
-        let last = *gathered.wanted.end();
-        Ok((gathered.into_batches(dataset).map_err(fault)?, last))
+        Ok(())
+    }
+}
+
+impl Lakes {
+    /// As [`Lake::batches`], of the rows of all lakes together, as they are now.
+    ///
+    /// # Errors
+    ///
+    /// Where a lake cannot be read.
+    pub async fn batches(
+        &self,
+        dataset: Dataset,
+        (node, numbers): (&NodeId, RangeInclusive<i64>),
+        rows_max: usize,
+    ) -> Result<(Vec<Batch>, i64), LakeError> {
+        let mut gathered = Gathered::new(node, numbers, rows_max);
+        for lake in self.all() {
+            let snapshot = lake.snapshot(dataset).await?;
+            lake.gather(&snapshot, &mut gathered).await?;
+        }
+        gathered.done(dataset)
+    }
+}
+
+fn fault(dataset: Dataset, error: &ArrowError) -> LakeError {
+    LakeError::Rows {
+        dataset,
+        reason: error.to_string(),
     }
 }
 
@@ -82,7 +109,24 @@ fn missing() -> ArrowError {
     ArrowError::SchemaError("a seal column is missing".to_owned())
 }
 
-impl Gathered<'_> {
+impl<'a> Gathered<'a> {
+    fn new(node: &'a NodeId, wanted: RangeInclusive<i64>, rows_max: usize) -> Self {
+        Self {
+            node,
+            wanted,
+            rows_max,
+            pieces: Vec::new(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// The batches, and the last number that was looked at.
+    fn done(self, dataset: Dataset) -> Result<(Vec<Batch>, i64), LakeError> {
+        let last = *self.wanted.end();
+        let batches = self.into_batches(dataset);
+        Ok((batches.map_err(|error| fault(dataset, &error))?, last))
+    }
+
     /// The rows of `piece` that are wanted.
     fn wanted(&self, piece: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let nodes = piece.column_by_name("_node");

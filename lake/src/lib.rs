@@ -26,6 +26,7 @@ mod derive;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod lakes;
 mod lease;
 mod local;
 mod location;
@@ -33,6 +34,7 @@ mod parquet_file;
 mod replay;
 mod rows;
 mod scan;
+mod share;
 mod snapshot;
 mod stats;
 mod table;
@@ -51,6 +53,7 @@ use weir_model::{Batch, Dataset, FoundLayout, NodeId};
 
 pub use derive::{Derived, Outcome};
 pub use error::LakeError;
+pub use lakes::Lakes;
 pub use lease::{Lease, Standing};
 pub use local::LocalStore;
 pub use parquet_file::{ParquetFile, encode};

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, HashMap};
 use arrow_array::RecordBatch;
 use serde::Serialize;
 use weir_lake::{Lake, Snapshot};
-use weir_model::Dataset;
+use weir_model::{Dataset, NodeId};
 use weir_transforms::trace::{Booking, Fact, Shared};
 
 use crate::LedgerError;
 use crate::booked::{self, Booked};
+use crate::events;
 use crate::order::Order;
-use crate::place::{LEDGER_NODE, Place};
+use crate::place::Place;
 use crate::prices::PriceLists;
 use crate::round::Come;
 use crate::store::TraceKey;
@@ -40,37 +41,91 @@ pub struct Account {
     pub gone_amount: i128,
     /// Traces whose bookings are not what their spans come to, though these are all there.
     pub wrong_traces: u64,
-    /// Batches of spans in the lake that the ledger has not booked yet.
+    /// Bookings of events that stand: each is one row of `telemetry_events` or `log_events`. They
+    /// are not in `bookings`.
+    pub event_bookings: u64,
+    /// What these come to; not in `booked`.
+    pub events_booked: i128,
+    /// Of these, bookings whose event is no longer in the lake.
+    pub events_gone: u64,
+    /// Events that are not booked as they are, though they are all there.
+    pub wrong_events: u64,
+    /// Batches of spans and events in the lake that the ledger has not booked yet.
     pub pending_batches: u64,
 }
 
 impl Account {
-    /// Whether every booking is as its spans want it.
+    /// Adds what another ledger came to.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            bookings,
+            booked,
+            calls,
+            computed,
+            gone,
+            gone_amount,
+            wrong_traces,
+            event_bookings,
+            events_booked,
+            events_gone,
+            wrong_events,
+            pending_batches,
+        } = other;
+        self.bookings += bookings;
+        self.booked += booked;
+        self.calls += calls;
+        self.computed += computed;
+        self.gone += gone;
+        self.gone_amount += gone_amount;
+        self.wrong_traces += wrong_traces;
+        self.event_bookings += event_bookings;
+        self.events_booked += events_booked;
+        self.events_gone += events_gone;
+        self.wrong_events += wrong_events;
+        self.pending_batches += pending_batches;
+    }
+
+    /// Whether every booking is as its spans, or its event, want it.
     pub fn closes(&self) -> bool {
-        self.wrong_traces == 0 && self.booked - self.gone_amount == self.computed
+        self.wrong_traces == 0
+            && self.wrong_events == 0
+            && self.booked - self.gone_amount == self.computed
     }
 }
 
-/// Computes the account of the ledger in `lake`, by reading all of spans and ledger.
+/// Computes the account of the ledger in `lake` whose bookings are under the name of `node`, by
+/// reading all of spans and ledger.
 ///
 /// # Errors
 ///
 /// Where a table or an object beside it cannot be read.
-pub async fn account(lake: &Lake, prices: &dyn PriceLists) -> Result<Account, LedgerError> {
+pub async fn account(
+    lake: &Lake,
+    node: &NodeId,
+    prices: &dyn PriceLists,
+) -> Result<Account, LedgerError> {
     let ledger = lake.snapshot(Dataset::CostLedger).await?;
-    let place = Place::in_lake(&ledger);
+    let place = Place::in_lake(&ledger, node);
     let spans = lake.snapshot(Dataset::Spans).await?;
     let mut order = Order::new(lake);
     order.load(place.entries).await?;
     let latest: Cursors = spans.nodes().map(|(n, b)| (n.clone(), b)).collect();
+    let priced_as_sent = order.entries().is_empty();
+    let events = events::account::account(lake, (&ledger, node, &place), priced_as_sent).await?;
+    let pending = Window::between(&place.cursors, &latest).batches();
     let mut account = Account {
-        pending_batches: Window::between(&place.cursors, &latest).batches(),
+        event_bookings: events.bookings,
+        events_booked: events.booked,
+        events_gone: events.gone,
+        wrong_events: events.wrong,
+        pending_batches: pending + events.pending_batches,
         ..Account::default()
     };
     let passes = spans.rows().div_ceil(ROWS_AT_ONCE).max(1);
     for pass in 0..passes {
         let mut tables = Tables {
             lake,
+            node,
             place: &place,
             ours: |key: &TraceKey| key.hash() % passes == pass,
             shared: Shared::default(),
@@ -84,6 +139,7 @@ pub async fn account(lake: &Lake, prices: &dyn PriceLists) -> Result<Account, Le
 
 struct Tables<'a, F> {
     lake: &'a Lake,
+    node: &'a NodeId,
     place: &'a Place,
     ours: F,
     shared: Shared,
@@ -106,7 +162,7 @@ impl<F: Fn(&TraceKey) -> bool> Tables<'_, F> {
     }
 
     async fn booked(&self, ledger: &Snapshot) -> Result<BTreeMap<TraceKey, Booked>, LedgerError> {
-        let to = Cursors::from([(LEDGER_NODE.clone(), self.place.batch)]);
+        let to = Cursors::from([(self.node.clone(), self.place.batch)]);
         let window = Window::between(&Cursors::new(), &to);
         let mut reader = Reader::new(Dataset::CostLedger, booked::COLUMNS.iter().copied());
         let mut all: BTreeMap<TraceKey, Booked> = BTreeMap::new();

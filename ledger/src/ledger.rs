@@ -4,6 +4,7 @@
 //! step:  where does the lake say that the ledger stands? --store is elsewhere--> read what it lacks
 //!                |
 //!                +-- an entry of the order is new -----> compute its traces again, commit
+//!                +-- batches of events are new --------> book row by row, commit
 //!                +-- batches of spans are new ---------> compute their traces, commit, keep
 //!                '-- nothing ------------------------> idle
 //! ```
@@ -19,10 +20,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_lake::{Lake, Snapshot};
-use weir_model::{Clock, Dataset};
+use weir_model::{Clock, Dataset, NodeId};
 use weir_transforms::trace::{Fact, Shared};
 
 use crate::LedgerError;
+use crate::events::{self, EventsBooked};
 use crate::order::Order;
 use crate::place::Place;
 use crate::prices::{PriceLists, Reprice};
@@ -40,6 +42,10 @@ const ENTRIES_EVERY: Duration = Duration::from_secs(5);
 /// What the ledger may take, and how it works.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
+    /// Under whose name its bookings are in the lake: [`LEDGER_NODE`](crate::LEDGER_NODE), or in a
+    /// lake of single tenants [`OWN_LEDGER_NODE`](crate::OWN_LEDGER_NODE). One name for each lake,
+    /// for ever.
+    pub node: NodeId,
     /// The folder of its store.
     pub folder: PathBuf,
     /// Bytes of memory, for the store and for a round together.
@@ -90,10 +96,35 @@ pub struct Ledger {
     pub(crate) store: Store,
     pub(crate) shared: Shared,
     pub(crate) spans: Reader,
+    /// Of each table of events.
+    pub(crate) events: Vec<Reader>,
     pub(crate) order: Order,
     pub(crate) status: Arc<Status>,
     entries_looked: Option<Instant>,
     stop_here: Option<StopHere>,
+}
+
+/// The step that booked events before it came to the spans. Where those were fenced, the events stay
+/// booked, and the next step finds the place behind them.
+fn with_events(step: Step, events: EventsBooked) -> Step {
+    match step {
+        Step::Idle | Step::Booked { .. } if events.rounds > 0 => {
+            let (spans, bookings, more) = match step {
+                Step::Booked {
+                    spans,
+                    bookings,
+                    more,
+                } => (spans, bookings, more),
+                Step::Idle | Step::Fenced | Step::Synced => (0, 0, false),
+            };
+            Step::Booked {
+                spans,
+                bookings: bookings + events.bookings,
+                more: more || events.more,
+            }
+        }
+        Step::Idle | Step::Booked { .. } | Step::Fenced | Step::Synced => step,
+    }
 }
 
 impl std::fmt::Debug for Ledger {
@@ -136,6 +167,7 @@ impl Ledger {
             store,
             shared: Shared::default(),
             spans: Reader::new(Dataset::Spans, Fact::columns()),
+            events: events::readers(),
             order,
             status: Arc::default(),
             entries_looked: None,
@@ -175,7 +207,13 @@ impl Ledger {
             }
             self.entries_looked = Some(Instant::now());
         }
-        let step = Box::pin(self.round(&ledger, place)).await?;
+        let step = match Box::pin(self.book_events(place)).await? {
+            None => Step::Fenced,
+            Some((place, events)) => {
+                let step = Box::pin(self.round(&ledger, place)).await?;
+                with_events(step, events)
+            }
+        };
         if step == Step::Fenced {
             add(&self.status.fenced, 1);
         }
@@ -212,7 +250,7 @@ impl Ledger {
     /// Where the lake says that the ledger stands, with the entries up to there at hand.
     pub(crate) async fn place(&mut self) -> Result<(Arc<Snapshot>, Place), LedgerError> {
         let ledger = self.lake.snapshot(Dataset::CostLedger).await?;
-        let place = Place::in_lake(&ledger);
+        let place = Place::in_lake(&ledger, &self.config.node);
         self.order.load(place.entries).await?;
         Ok((ledger, place))
     }

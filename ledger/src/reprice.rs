@@ -36,7 +36,15 @@ pub struct Preview {
 }
 
 impl Preview {
-    fn add(&mut self, rows: &[Signed]) {
+    /// Adds what the same entry would change in another ledger.
+    pub fn add(&mut self, other: &Self) {
+        self.traces += other.traces;
+        self.calls += other.calls;
+        self.before += other.before;
+        self.after += other.after;
+    }
+
+    fn add_rows(&mut self, rows: &[Signed]) {
         for row in rows {
             let cost = row.booking.cost.unwrap_or(0);
             match row.sign {
@@ -152,7 +160,9 @@ impl Ledger {
         let mut fault = None;
         for some in keys.chunks(TRACES_AT_ONCE) {
             match self.reprice(&ledger, &place, some).await {
-                Ok(traces) => traces.iter().for_each(|(_, rows, _)| preview.add(rows)),
+                Ok(traces) => traces
+                    .iter()
+                    .for_each(|(_, rows, _)| preview.add_rows(rows)),
                 Err(error) => {
                     fault = Some(error);
                     break;

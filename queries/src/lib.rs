@@ -16,6 +16,7 @@
 //!
 //! The only crate that links DataFusion.
 
+mod around;
 mod engine;
 mod error;
 pub mod format;

@@ -11,7 +11,7 @@ use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
 use async_trait::async_trait;
-use weir_lake::{Lake, LakeError};
+use weir_lake::{LakeError, Lakes};
 use weir_model::source::Want;
 use weir_model::{Batch, BatchId, BatchSource, Cursors, Dataset, NodeId, SourceError};
 
@@ -36,23 +36,23 @@ enum Unreadable {
 pub struct Refill {
     log: Arc<dyn BatchSource>,
     cursors: Arc<dyn Cursors>,
-    lake: Arc<Lake>,
+    lakes: Lakes,
     dead: Arc<DeadLetters>,
 }
 
 impl Refill {
-    /// The batches of `log`, and from `lake` those that it no longer has; `cursors` say what the
+    /// The batches of `log`, and from `lakes` those that it no longer has; `cursors` say what the
     /// lake has got.
     pub fn new(
         log: Arc<dyn BatchSource>,
         cursors: Arc<dyn Cursors>,
-        lake: Arc<Lake>,
+        lakes: Lakes,
         dead: Arc<DeadLetters>,
     ) -> Self {
         Self {
             log,
             cursors,
-            lake,
+            lakes,
             dead,
         }
     }
@@ -86,9 +86,8 @@ impl Refill {
             to = number + (to - number) / 2;
         }
         let failed = |e: LakeError| read(dataset, e);
-        let snapshot = self.lake.snapshot(dataset).await.map_err(failed)?;
         let rows_max = want.rows_max.max(1);
-        let found = self.lake.batches(&snapshot, (&node, number..=to), rows_max);
+        let found = self.lakes.batches(dataset, (&node, number..=to), rows_max);
         let (found, last) = Box::pin(found).await.map_err(failed)?;
         let found = self
             .with_letters(found, (dataset, node, number..=last))

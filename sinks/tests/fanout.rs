@@ -205,7 +205,7 @@ async fn what_the_log_has_dropped_comes_from_the_lake() {
     let refill = Refill::new(
         w.log(),
         Arc::clone(&w.cursors) as Arc<dyn Cursors>,
-        lake,
+        lake.into(),
         w.dead(),
     );
     let sink = MemorySink::new("later");

@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderValue, StatusCode};
 use tokio::task::JoinSet;
+use weir_lake::{Lake, LakeError};
 use weir_model::{Clock, Dataset, TenantId};
 use weir_store::{Denied, Keys, Scope, Scopes, StateConfig};
 
@@ -31,6 +32,9 @@ const COMPLAIN: u32 = 10;
 
 /// How often storage is measured.
 const MEASURE: Duration = Duration::from_secs(10);
+
+/// How long a lake that single tenants have may take to be measured.
+const OWN_LAKE_WAIT: Duration = Duration::from_secs(3);
 
 /// How long one that holds a key is asked to wait while keys cannot be confirmed.
 const UNCONFIRMED_WAIT: Duration = Duration::from_secs(2);
@@ -178,7 +182,7 @@ async fn goes_on(node: &Node, wait: Duration) -> bool {
 ///
 /// # Errors
 ///
-/// Where the lake cannot be asked; what was measured before stays.
+/// Where the default lake cannot be asked; what was measured before stays.
 pub(crate) async fn measure(node: &Node) -> anyhow::Result<()> {
     let access = &node.access;
     let mut all = access.keys.all_quotas();
@@ -191,15 +195,27 @@ pub(crate) async fn measure(node: &Node) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut stored: HashMap<TenantId, u64> = HashMap::new();
+    count_stored(node.lakes.shared(), &mut stored).await?;
+    for (lake, _) in node.lakes.own() {
+        let counted = tokio::time::timeout(OWN_LAKE_WAIT, count_stored(lake, &mut stored)).await;
+        if !matches!(counted, Ok(Ok(()))) {
+            // It takes no rows now either; the ceilings of others hold on.
+            tracing::debug!(lake = %lake.url(), "quota.storage.unknown");
+        }
+    }
+    access.meters.set_stored(stored);
+    Ok(())
+}
+
+async fn count_stored(lake: &Lake, stored: &mut HashMap<TenantId, u64>) -> Result<(), LakeError> {
     for dataset in Dataset::RECEIVED {
-        for file in node.lake.snapshot(dataset).await?.files() {
+        for file in lake.snapshot(dataset).await?.files() {
             if let Some(tenant) = &file.tenant {
                 let held = stored.entry(tenant.clone()).or_default();
                 *held = held.saturating_add(file.size);
             }
         }
     }
-    access.meters.set_stored(stored);
     Ok(())
 }
 

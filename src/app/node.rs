@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use weir_ingest::log::Log;
-use weir_lake::Lake;
+use weir_lake::Lakes;
 use weir_model::Dataset;
 use weir_queries::Engine;
 use weir_sinks::{DeadLetters, Delivery};
@@ -40,7 +40,7 @@ pub(crate) struct Node {
     /// The log.
     pub(crate) log: Arc<Log>,
     /// The tables.
-    pub(crate) lake: Arc<Lake>,
+    pub(crate) lakes: Lakes,
     /// The way from the one to the other.
     pub(crate) delivery: Delivery,
     /// The way from the log to the other sinks.

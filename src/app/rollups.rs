@@ -44,7 +44,7 @@ pub(crate) struct Replaced(VecDeque<(Instant, Dataset, Vec<String>)>);
 
 /// Keeps the sums fresh until the node stops.
 pub(crate) async fn keep(node: &Node) {
-    let mut replaced = Replaced::default();
+    let mut replaced: Vec<Replaced> = node.lakes.all().map(|_| Replaced::default()).collect();
     let mut failures = 0_u32;
     loop {
         tokio::select! {
@@ -53,14 +53,20 @@ pub(crate) async fn keep(node: &Node) {
             () = tokio::time::sleep(EVERY) => {}
         }
         let now_us = node.intake.clock.now_us();
-        match Box::pin(refresh(&node.lake, now_us, &mut replaced)).await {
-            Ok(()) => failures = 0,
-            Err(error) => {
-                // A store that is away for an hour is told of once in five minutes.
-                if failures.is_multiple_of(30) {
-                    tracing::warn!(error = format!("{error:#}"), "rollup.failed");
-                }
-                failures = failures.saturating_add(1);
+        // All at once, so that a tenant's lake that is away does not hold up the others.
+        let all = node.lakes.all().zip(&mut replaced);
+        let all = all.map(|(lake, replaced)| Box::pin(refresh(lake, now_us, replaced)));
+        let done = futures::future::join_all(all).await;
+        let tell = failures.is_multiple_of(30);
+        failures = match done.iter().all(Result::is_ok) {
+            true => 0,
+            false => failures.saturating_add(1),
+        };
+        for (lake, done) in node.lakes.all().zip(done) {
+            // A store that is away for an hour is told of once in five minutes.
+            if let (Err(error), true) = (done, tell) {
+                let error = format!("{error:#}");
+                tracing::warn!(lake = %lake.url(), error, "rollup.failed");
             }
         }
     }

@@ -312,7 +312,7 @@ fn build(
 ) -> Result<Node, StartError> {
     let Stores {
         log,
-        lake,
+        lakes,
         dead,
         reached,
         budget,
@@ -331,7 +331,7 @@ fn build(
         }
     };
     let recent = Arc::<Log>::clone(&log);
-    let engine = Engine::new(Arc::clone(&lake), recent, parts::engine_config(config));
+    let engine = Engine::new(lakes.clone(), recent, parts::engine_config(config));
     let engine = engine.map_err(|e| state("the query engine")(e.into()))?;
     let own_clock = Arc::clone(&clock);
     let intake = Intake::new(intake::Parts {
@@ -345,7 +345,7 @@ fn build(
     });
     let budgets = Budgets::open(&config.budgets.file);
     let budgets = budgets.map_err(|e| state("the file of budgets")(e.into()))?;
-    let sink = LakeSink::new(Arc::clone(&lake))
+    let sink = LakeSink::new(lakes.clone())
         .with_flush_interval(config.lake.flush_interval)
         .with_flush_rows(parts::size(config.lake.flush_rows));
     let base = Base::take(&log, &dead).map_err(|e| state("dead letters")(e.into()))?;
@@ -354,7 +354,7 @@ fn build(
     let watch = (telemetry.clone(), memory.clone());
     let supply = Supply {
         log: Arc::clone(&log),
-        lake: Arc::clone(&lake),
+        lakes: lakes.clone(),
         dead: Arc::clone(&dead),
     };
     let fanout = Fanout::start(config, built, supply, &watch)?;
@@ -367,7 +367,7 @@ fn build(
         Arc::clone(&dead),
         DeliveryConfig::default(),
     );
-    let booking = Booking::start(config, &lake, (&own_clock, &prices), log.node().as_str());
+    let booking = Booking::start(config, &lakes, (&own_clock, &prices), log.node().as_str());
     let booking = booking.map_err(state("the ledger"))?;
     Ok(Node {
         intake,
@@ -375,10 +375,10 @@ fn build(
         access,
         prices,
         engine,
-        lake_shown: lake.url().to_string(),
+        lake_shown: lakes.shared().url().to_string(),
         lake_reached: reached,
         log,
-        lake,
+        lakes,
         delivery,
         fanout,
         dead,

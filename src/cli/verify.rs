@@ -65,7 +65,7 @@ async fn offline(args: &Args) -> anyhow::Result<Value> {
     );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stores = Stores::open(&config, &clock).await?;
-    let parts = (&*stores.log, &*stores.lake, &*stores.dead);
+    let parts = (&*stores.log, &stores.lakes, &*stores.dead);
     let report = match sinks::stopped(&config, &stores.log) {
         Ok(sinks) => Box::pin(account::recount_parts(parts, &sinks)).await,
         Err(error) => Err(error),
@@ -82,7 +82,7 @@ async fn offline(args: &Args) -> anyhow::Result<Value> {
 
 async fn ledger_of(config: &Config, stores: &Stores) -> anyhow::Result<Account> {
     let book = Arc::new(PriceBook::open(config)?);
-    Box::pin(account::of_ledger(&stores.lake, &book)).await
+    Box::pin(account::of_ledger(&stores.lakes, &book)).await
 }
 
 /// The ledger's account as lines; nothing where it was not computed.
@@ -108,17 +108,21 @@ fn ledger(report: &Value) -> String {
             text("spans_gone_usd"),
         ));
     }
-    if number("wrong_traces") > 0 {
+    if number("event_bookings") > 0 {
         out.push_str(&format!(
-            "        {} traces are booked wrongly\n",
-            number("wrong_traces")
+            "        {} bookings of {} USD are of telemetry events and log records\n",
+            number("event_bookings"),
+            text("events_booked_usd"),
         ));
     }
-    if number("pending_batches") > 0 {
-        out.push_str(&format!(
-            "        {} batches are yet to be booked\n",
-            number("pending_batches")
-        ));
+    for (name, what) in [
+        ("wrong_traces", "traces are booked wrongly"),
+        ("wrong_events", "events are booked wrongly"),
+        ("pending_batches", "batches are yet to be booked"),
+    ] {
+        if number(name) > 0 {
+            out.push_str(&format!("        {} {what}\n", number(name)));
+        }
     }
     out.push('\n');
     out

@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::config::Config;
 use crate::config::load::shown;
+use crate::config::places;
 use crate::config::setting::{Kind, Setting, Value};
 use crate::config::sinks;
 use crate::config::table::SETTINGS;
@@ -53,6 +54,16 @@ fn write<C>(out: &mut String, (indent, name): (&str, &str), setting: &Setting<C>
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
             out.push_str(&format!("{indent}{name}: [{}]\n", items.join(", ")));
+        }
+        Value::TenantLakes(lakes) if lakes.is_empty() => {
+            out.push_str(&format!("{indent}{name}: {{}}\n"));
+        }
+        Value::TenantLakes(mut lakes) => {
+            for lake in lakes.values_mut() {
+                lake.url = without_password(&lake.url);
+            }
+            let line = places::line(&lakes, Some(MASK));
+            out.push_str(&format!("{indent}{name}: {line}\n"));
         }
         Value::Text(text) if text.is_empty() => {
             out.push_str(&format!("{indent}# {name}: (not set)\n"));
@@ -157,6 +168,10 @@ fn kind_schema(kind: &sinks::Kind) -> Json {
     })
 }
 
+fn texts() -> Json {
+    json!({ "type": "object", "additionalProperties": { "type": "string" } })
+}
+
 fn setting_schema<C>(setting: &Setting<C>, start: &C) -> Json {
     let mut schema = match setting.kind {
         Kind::Text | Kind::Address => json!({ "type": "string" }),
@@ -176,8 +191,17 @@ fn setting_schema<C>(setting: &Setting<C>, start: &C) -> Json {
             ],
         }),
         Kind::OneOf(words) => json!({ "enum": words }),
-        Kind::Map => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::List => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Map => texts(),
+        Kind::TenantLakes => json!({
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["url"],
+                "properties": { "url": { "type": "string" }, "options": texts() },
+            },
+        }),
     };
     if let Some(fields) = schema.as_object_mut() {
         fields.insert("description".into(), setting.help.into());
@@ -316,10 +340,14 @@ mod tests {
         let secret = "hunter2-very-secret";
         config.lake.options = [("aws_secret_access_key".into(), secret.into())].into();
         config.lake.url = format!("s3://user:{secret}@bucket/weir");
+        let own =
+            format!("{{acme: {{url: \"s3://user:{secret}@b/x\", options: {{key: {secret}}}}}}}");
+        config.lake.tenants = places::read(&own).unwrap();
         config.state.postgres_url = format!("host=db user=weir password={secret}");
         let text = yaml(&config);
         assert!(!text.contains(secret), "{text}");
         assert!(text.contains("postgres_url: \"***\""), "{text}");
+        assert!(text.contains("s3://user:***@b/x"), "{text}");
         assert!(text.contains("aws_secret_access_key: \"***\""), "{text}");
     }
 

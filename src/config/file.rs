@@ -5,6 +5,7 @@ use std::fmt;
 use saphyr::{MarkedYaml, Marker, ScanError, YamlData, YamlLoader};
 use saphyr_parser::Parser;
 
+use crate::config::places;
 use crate::config::setting::{Kind, Value};
 use crate::config::sinks::{self, SinkEntry};
 use crate::config::table::{self, SETTINGS};
@@ -161,6 +162,7 @@ impl Reading {
         }
         let read = match (&node.data, setting.kind) {
             (YamlData::Mapping(_), Kind::Map) => return self.map(index, node),
+            (YamlData::Mapping(_), Kind::TenantLakes) => return self.lakes(index, node),
             (_, Kind::Map) => Err("names and texts are wanted, one a line".to_owned()),
             _ => match text_of(node) {
                 Some(text) => setting.kind.read(text),
@@ -174,6 +176,13 @@ impl Reading {
                 self.fault(node.span.start.into(), text);
             }
         }
+    }
+
+    fn lakes(&mut self, index: usize, node: &MarkedYaml<'_>) {
+        let mut wrong = Wrong::default();
+        let lakes = places::of_tree(&tree(node, &mut wrong), &mut wrong);
+        self.faults.extend(wrong.0);
+        self.values.push((index, Value::TenantLakes(lakes)));
     }
 
     fn map(&mut self, index: usize, node: &MarkedYaml<'_>) {

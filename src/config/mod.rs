@@ -13,6 +13,7 @@ pub(crate) mod document;
 pub(crate) mod file;
 pub(crate) mod load;
 pub(crate) mod mapping_file;
+pub(crate) mod places;
 pub(crate) mod prices_file;
 pub(crate) mod setting;
 pub(crate) mod sinks;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use load::{Faults, Sources, load};
+use places::TenantLakes;
 pub(crate) use sinks::{SinkConfig, Sinks, Target};
 
 /// Everything that can be set, as the program uses it.
@@ -188,6 +190,8 @@ pub(crate) struct Lake {
     pub(crate) url: String,
     /// Options of the object store.
     pub(crate) options: BTreeMap<String, String>,
+    /// Lakes of single tenants.
+    pub(crate) tenants: TenantLakes,
     /// `tenant_date` or `date`.
     pub(crate) partition: String,
     /// How long rows gather before a commit.
@@ -344,6 +348,7 @@ impl Default for Config {
             lake: Lake {
                 url: String::new(),
                 options: BTreeMap::new(),
+                tenants: TenantLakes::new(),
                 partition: "tenant_date".into(),
                 flush_interval: Duration::from_secs(10),
                 flush_rows: 32 << 10,

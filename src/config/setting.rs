@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::config::places::{self, TenantLakes};
 
 /// How a setting's text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(crate) enum Kind {
     Map,
     /// Texts, one after the other.
     List,
+    /// Lakes by tenant.
+    TenantLakes,
 }
 
 /// A setting's value, read.
@@ -53,6 +56,8 @@ pub(crate) enum Value {
     Map(BTreeMap<String, String>),
     /// See [`Kind::List`].
     List(Vec<String>),
+    /// See [`Kind::TenantLakes`].
+    TenantLakes(TenantLakes),
 }
 
 /// What a source gives for a setting, before it is read.
@@ -137,6 +142,7 @@ impl Kind {
                 Err(_) => Err("a number as `5000` or `10MiB`, or `unlimited`, is wanted".into()),
             },
             Self::Map => pairs(text).map(Value::Map),
+            Self::TenantLakes => places::read(text).map(Value::TenantLakes),
             Self::List => {
                 let items = text
                     .split(',')
@@ -176,6 +182,7 @@ impl Kind {
             Self::OneOf(words) => words.join(" or "),
             Self::Map => "map of texts".into(),
             Self::List => "list of texts".into(),
+            Self::TenantLakes => "map of tenants".into(),
         }
     }
 }
@@ -195,6 +202,8 @@ impl std::fmt::Display for Value {
                 f.write_str(&pairs.join(","))
             }
             Self::List(items) => f.write_str(&items.join(",")),
+            Self::TenantLakes(all) if all.is_empty() => Ok(()),
+            Self::TenantLakes(all) => f.write_str(&places::line(all, None)),
         }
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn read(text: &str, wrong: &mut Wrong) -> Tree {
     )
 }
 
-/// The part of a file that begins with `yaml`.
+/// A part of a file that is read by other means; what is not understood is a fault.
 pub(crate) fn tree(yaml: &MarkedYaml<'_>, wrong: &mut Wrong) -> Tree {
     let place = yaml.span.start.into();
     let node = match &yaml.data {

@@ -8,6 +8,7 @@ pub(crate) mod charge;
 pub(crate) mod conn;
 pub(crate) mod contract;
 pub(crate) mod costs;
+pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod listen;
 pub(crate) mod metrics;
@@ -24,6 +25,6 @@ pub(crate) mod sinks;
 pub(crate) mod surround;
 pub(crate) mod tail;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod tls;
 pub(crate) mod unstored;

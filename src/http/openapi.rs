@@ -71,7 +71,10 @@ static ROUTES: &[Route] = &[
         "/api/public/otel/v1/traces",
         "The same, where Langfuse's SDKs post to",
     ),
-    otlp("/v1/logs", "Count OTLP log records; they are not stored"),
+    otlp(
+        "/v1/logs",
+        "Take OTLP log records that tell of calls of models; count the others",
+    ),
     otlp(
         "/v1/metrics",
         "Count OTLP metric points; they are not stored",
@@ -93,6 +96,28 @@ static ROUTES: &[Route] = &[
         door: Door::Ocsf,
         key: true,
         ..get("/v1/ocsf/ingest", "Take OCSF security events")
+    },
+    Route {
+        method: "post",
+        takes: JSON,
+        status: 201,
+        door: Door::Events,
+        key: true,
+        ..get(
+            "/api/v1/telemetry/events",
+            "Take a telemetry event that carries its own cost",
+        )
+    },
+    Route {
+        method: "post",
+        takes: JSON,
+        status: 201,
+        door: Door::Events,
+        key: true,
+        ..get(
+            "/api/v1/telemetry/events:batch",
+            "Take at most 1,000 telemetry events",
+        )
     },
     Route {
         method: "post",
@@ -309,7 +334,7 @@ fn refusals(route: &Route) -> Map<String, Value> {
     }
     let kind = match route.door {
         Door::Otlp | Door::Grpc => ("application/json", "Status"),
-        Door::Audit | Door::Ocsf | Door::Query | Door::Other => {
+        Door::Audit | Door::Ocsf | Door::Events | Door::Query | Door::Other => {
             ("application/problem+json", "Problem")
         }
     };

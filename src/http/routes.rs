@@ -14,8 +14,8 @@ use axum::routing::{any, get, post};
 use crate::app::Node;
 use crate::http::refusal::Refusal;
 use crate::http::{
-    admin, audit, costs, health, metrics, ocsf, openapi, otlp, query, rollups, sinks, surround,
-    tail,
+    admin, audit, costs, events, health, metrics, ocsf, openapi, otlp, query, rollups, sinks,
+    surround, tail,
 };
 
 /// The HTTP API: everything.
@@ -23,6 +23,14 @@ pub(crate) fn api(node: &Arc<Node>) -> Router {
     let routes = receivers()
         .route("/v1/proxy/audit", post(audit::ingest).fallback(only_post))
         .route("/v1/ocsf/ingest", post(ocsf::ingest).fallback(only_post))
+        .route(
+            "/api/v1/telemetry/events",
+            post(events::one).fallback(only_post),
+        )
+        .route(
+            "/api/v1/telemetry/events:batch",
+            post(events::batch).fallback(only_post),
+        )
         .route("/v1/query", post(query::run).fallback(only_post))
         .route(
             "/v1/rollups/cost-per-skill",
@@ -100,7 +108,7 @@ async fn unknown(State(_): State<Arc<Node>>, request: Request) -> Response {
     if crate::grpc::is_grpc(request.headers()) {
         return crate::grpc::unimplemented();
     }
-    let text = "there is nothing at this path; POST /v1/traces, /v1/proxy/audit, /v1/ocsf/ingest \
-                and /v1/query are what this server takes";
+    let text = "there is nothing at this path; POST /v1/traces, /v1/logs, /v1/proxy/audit, \
+                /v1/ocsf/ingest, /api/v1/telemetry/events and /v1/query are what this server takes";
     Refusal::new(StatusCode::NOT_FOUND, "not_found", text).into_response()
 }

@@ -162,7 +162,7 @@ async fn a_budget_shows_in_answers_metrics_and_the_webhook() {
         ..Booking::at(node.intake.clock.now_us())
     };
     let batch = ledger_batch(1, &[booking(), booking()]);
-    node.lake
+    node.lakes
         .append(Dataset::CostLedger, &[batch])
         .await
         .unwrap();

@@ -1,5 +1,7 @@
 //! The whole way: bookings in a real lake, their sums, and questions over both.
 
+mod sources;
+
 use std::collections::BTreeMap;
 
 use weir_lake::LakeConfig;
@@ -347,41 +349,6 @@ async fn many_files_become_one_and_what_was_taken_back_leaves_none() {
             .count(),
         1
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_source_of_a_day_counts_and_others_stand_beside_it() {
-    let mut site = Site::new().await;
-    let told = |source, day: i64, cost| Booking {
-        source,
-        cost: Some(cost),
-        ..Booking::at(DAY_START_US + day * DAY_US)
-    };
-    let bookings = [
-        told("span", 0, 5),
-        told("telemetry_event", 0, 7),
-        told("telemetry_event", 1, 11),
-    ];
-    site.book(1, &bookings).await;
-    for _ in 0..2 {
-        let question = RollupQuestion {
-            by: vec![Dimension::Day],
-            ..RollupQuestion::default()
-        };
-        let rollup = site.ask(&question).await;
-        assert_eq!(rollup.totals.usd("cost_usd"), Some(16));
-        let other: Vec<_> = rollup
-            .other_sources
-            .iter()
-            .map(|(name, s)| (name.as_str(), s.usd("cost_usd")))
-            .collect();
-        assert_eq!(other, [("telemetry_event", Some(7))]);
-        let view = site
-            .csv("SELECT sum(cost_usd) FROM cost_by_skill_hourly")
-            .await;
-        assert!(view.contains("0.000000000016"), "{view}");
-        site.sum_up().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

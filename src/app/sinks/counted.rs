@@ -15,14 +15,14 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use futures::TryStreamExt as _;
 use weir_ingest::log::Log;
-use weir_lake::Lake;
+use weir_lake::Lakes;
 use weir_model::{Cursors, Dataset, NodeId};
 use weir_sinks::{DeadLetter, DeadLetters, RouteBook, Sink, lake, replay_node};
 
 use crate::app::account::{Line, accepted, balance};
 use crate::app::sinks::build_all;
-use crate::app::sinks::outlet::deliverable;
 use crate::config::Config;
+use crate::config::sinks::deliverable;
 
 /// While a write is between its sink and its cursor, a count shows it twice; it is counted again.
 const TRIES: u32 = 10;
@@ -77,20 +77,20 @@ impl Counted {
     pub(crate) async fn recount(
         &self,
         log: &Log,
-        lake: &Lake,
+        lakes: &Lakes,
         dead: &DeadLetters,
     ) -> anyhow::Result<Vec<Line>> {
         let route = self.book.current();
         let mut lines = Vec::new();
         let ours = deliverable().filter(|d| *d != Dataset::CostLedger && route.takes(*d));
         for dataset in ours {
-            let mut line = self.line((log, lake, dead), dataset).await?;
+            let mut line = self.line((log, lakes, dead), dataset).await?;
             for _ in 0..TRIES {
                 if line.difference == 0 {
                     break;
                 }
                 tokio::time::sleep(PAUSE).await;
-                line = self.line((log, lake, dead), dataset).await?;
+                line = self.line((log, lakes, dead), dataset).await?;
             }
             lines.push(line);
         }
@@ -99,7 +99,7 @@ impl Counted {
 
     async fn line(
         &self,
-        (log, lake, dead): (&Log, &Lake, &DeadLetters),
+        (log, lakes, dead): (&Log, &Lakes, &DeadLetters),
         dataset: Dataset,
     ) -> anyhow::Result<Line> {
         let (before, _) = accepted(log, dataset);
@@ -107,7 +107,7 @@ impl Counted {
         let letters = dead.list()?;
         let (mut sums, mut set_aside, mut stored) = (Sums::default(), 0, Some(0));
         for node in log.nodes() {
-            self.sum((log, lake, &letters), (dataset, &node, cursor), &mut sums)
+            self.sum((log, lakes, &letters), (dataset, &node, cursor), &mut sums)
                 .await?;
             let ours = letters.iter().filter(|l| {
                 let of = &l.id.part;
@@ -145,18 +145,20 @@ impl Counted {
     /// that it has still to get.
     async fn sum(
         &self,
-        (log, lake, letters): (&Log, &Lake, &[DeadLetter]),
+        (log, lakes, letters): (&Log, &Lakes, &[DeadLetter]),
         (dataset, node, cursor): (Dataset, &NodeId, i64),
         sums: &mut Sums,
     ) -> anyhow::Result<()> {
         let recent = log.pin_of(dataset, node.clone());
-        let snapshot = lake.snapshot(dataset).await?;
-        let last = snapshot.committed(node);
+        let last = lakes.last_batch(dataset, node).await?.unwrap_or(0);
         let columns = ["tenant_id", "_node", "_batch"];
-        for file in snapshot.files() {
-            let mut rows = lake.read_file(dataset, file, &columns, None).await?;
-            while let Some(piece) = rows.try_next().await? {
-                self.add(&piece, (dataset, Some(node), cursor, last), sums);
+        for lake in lakes.all() {
+            let snapshot = lake.snapshot(dataset).await?;
+            for file in snapshot.files() {
+                let mut rows = lake.read_file(dataset, file, &columns, None).await?;
+                while let Some(piece) = rows.try_next().await? {
+                    self.add(&piece, (dataset, Some(node), cursor, last), sums);
+                }
             }
         }
         for block in recent.blocks.iter().filter(|block| block.batch() > last) {

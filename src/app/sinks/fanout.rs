@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use weir_ingest::admission::Budget;
 use weir_ingest::log::Log;
-use weir_lake::Lake;
+use weir_lake::Lakes;
 use weir_ledger::LEDGER_NODE;
 use weir_model::{BatchSource, Dataset};
 use weir_sinks::{
@@ -20,9 +20,10 @@ use weir_sinks::{
 use crate::app::Node;
 use crate::app::metered::Metered;
 use crate::app::sinks::Built;
-use crate::app::sinks::outlet::{self, Outlet, deliverable, route_of};
+use crate::app::sinks::outlet::{self, Outlet, route_of};
 use crate::app::sinks::valve::Valve;
 use crate::app::start_error::StartError;
+use crate::config::sinks::deliverable;
 use crate::config::{Config, SinkConfig, Sinks};
 use crate::telemetry::Telemetry;
 
@@ -38,7 +39,7 @@ pub(crate) struct Supply {
     /// The log.
     pub(crate) log: Arc<Log>,
     /// The tables.
-    pub(crate) lake: Arc<Lake>,
+    pub(crate) lakes: Lakes,
     /// What sinks refuse for good.
     pub(crate) dead: Arc<DeadLetters>,
 }
@@ -202,11 +203,11 @@ impl Fanout {
 
 /// Where all sinks get their batches.
 fn source(supply: &Supply, every: Duration, books: watch::Receiver<bool>) -> Arc<dyn BatchSource> {
-    let lake = Arc::clone(&supply.lake);
+    let lakes = supply.lakes.clone();
     let log = Arc::<Log>::clone(&supply.log);
-    let refill = Refill::new(log, supply.log.cursors(), lake, Arc::clone(&supply.dead));
+    let refill = Refill::new(log, supply.log.cursors(), lakes, Arc::clone(&supply.dead));
     let ledger = (Dataset::CostLedger, LEDGER_NODE.clone());
-    let derived = Derived::new(Arc::clone(&supply.lake), ledger, books, every);
+    let derived = Derived::new(Arc::clone(supply.lakes.shared()), ledger, books, every);
     let derived: Arc<dyn BatchSource> = Arc::new(derived);
     let of = BTreeMap::from([(Dataset::CostLedger, derived)]);
     Arc::new(ByDataset::new(Arc::new(refill), of))

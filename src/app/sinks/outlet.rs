@@ -13,7 +13,7 @@ use weir_sinks::{Delivery, DeliveryStatus, Route, RouteBook, Routed, Sink};
 
 use crate::app::histogram::Histogram;
 use crate::app::sinks::counted::Counted;
-use crate::config::sinks::{Shared, SinkConfig, excluded};
+use crate::config::sinks::{Shared, SinkConfig, deliverable, excluded};
 
 /// A sink that is delivered to.
 #[derive(Debug)]
@@ -209,12 +209,6 @@ impl Outlet {
             "datasets": datasets,
         })
     }
-}
-
-/// The datasets that can go to sinks: all that are received, and the bookings of cost. Sums of
-/// these are made where they are asked for.
-pub(super) fn deliverable() -> impl Iterator<Item = Dataset> {
-    Dataset::RECEIVED.into_iter().chain([Dataset::CostLedger])
 }
 
 /// The route that a sink's configuration asks for.

@@ -45,7 +45,7 @@ pub(crate) enum ReplayError {
 pub(crate) async fn replay(node: &Node, id: &LetterId) -> Result<DeadLetter, ReplayError> {
     let sink: Arc<dyn Sink> = match node.fanout.find(&id.sink) {
         Some(outlet) => Arc::clone(outlet.sink()),
-        None if id.sink == lake::NAME => Arc::new(LakeSink::new(Arc::clone(&node.lake))),
+        None if id.sink == lake::NAME => Arc::new(LakeSink::new(node.lakes.clone())),
         None => return Err(ReplayError::NoSink(id.sink.clone())),
     };
     // One at a time: a sink settles what is replayed in the order of its numbers.

@@ -34,7 +34,7 @@ const EVENTS: &[Listed] = &[
     ("lake.orphan.kept", "A file that no commit names could not be deleted; no reader sees it."),
     ("lake.reached", "The lake answers, which it did not at the start; what waited is delivered."),
     ("lake.refresh.failed", "A table's state was not read again after a commit; the next reader does."),
-    ("lake.refused", "The lake, silent at the start, answers now and cannot be used: wrong bucket, no right, or a newer weir's; rows stay in the log."),
+    ("lake.refused", "A lake answers and cannot be used: wrong bucket, no right, or a newer weir's; rows stay in the log. The default one keeps a node from starting, a tenant's own does not."),
     ("lake.silent", "The lake still gives no answer."),
     ("lake.table.created", "A Delta table was created."),
     ("lake.table.widened", "Columns were added to a Delta table."),

@@ -27,7 +27,7 @@ use weir_sinks::outbound::{OtlpConfig, SplunkHecConfig, WebhookConfig};
 use crate::config::setting::Setting;
 
 pub(crate) use read::{SECTION, SinkEntry, VARIABLES, assemble, entries, of_variables};
-pub(crate) use shared::{Shared, excluded};
+pub(crate) use shared::{Shared, deliverable, excluded};
 
 /// All sinks besides the lake, by name.
 pub(crate) type Sinks = BTreeMap<String, SinkConfig>;

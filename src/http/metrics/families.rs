@@ -204,8 +204,8 @@ weir_accepted_rows_total     = weir_stored_rows_total + weir_set_aside_rows_tota
 ```
 
 `weir_unaccounted_rows` is what is missing (below zero) or too many (above) in the second. `weir
-verify` recounts the same in the lake's own files. Routes are `traces`, `proxy_audit` and `ocsf`;
-codes are those of [errors.md](errors.md).
+verify` recounts the same in the lake's own files. Routes are `traces`, `proxy_audit`, `ocsf`,
+`telemetry_events` and `logs`; codes are those of [errors.md](errors.md).
 
 | name | kind | labels | what it says |
 |---|---|---|---|

@@ -28,6 +28,8 @@ fn routes() -> Vec<(&'static str, String, &'static str, Scope)> {
         post("/v1/metrics"),
         post("/v1/proxy/audit"),
         post("/v1/ocsf/ingest"),
+        post("/api/v1/telemetry/events"),
+        post("/api/v1/telemetry/events:batch"),
         grpc("trace.v1.TraceService"),
         grpc("logs.v1.LogsService"),
         grpc("metrics.v1.MetricsService"),

@@ -38,8 +38,8 @@ fn bookings() -> Vec<Booking> {
 
 async fn booked(rig: &Rig, number: i64, bookings: &[Booking]) {
     let batch = ledger_batch(number, bookings);
-    let lake = &rig.app.node().lake;
-    lake.append(Dataset::CostLedger, &[batch]).await.unwrap();
+    let lakes = &rig.app.node().lakes;
+    lakes.append(Dataset::CostLedger, &[batch]).await.unwrap();
 }
 
 async fn with_bookings() -> Rig {
