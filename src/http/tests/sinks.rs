@@ -118,7 +118,7 @@ async fn a_dead_letter_is_shown_replayed_once_it_can_be_and_dropped() {
         .as_array()
         .unwrap()
         .iter()
-        .find(|l| l["sink"] == "hook");
+        .find(|l| l["sink"] == "hook" && l["dataset"] == "ocsf_events");
     let line = line.unwrap();
     assert_eq!(
         (&line["difference"], &line["set_aside"]),
