@@ -98,6 +98,7 @@ pub async fn assert_holds(destination: &dyn Destination) -> Proven {
         "every_column",
         "exactly_once",
         "pieces",
+        "gaps",
         "several_writers",
         "counted",
     ];

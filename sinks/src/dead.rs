@@ -187,6 +187,11 @@ impl DeadLetters {
         Ok((letter, rows))
     }
 
+    /// The rows of a letter of the lake that was not dropped, replayed or not.
+    pub(crate) fn rows_of(&self, id: &LetterId) -> Result<Vec<RecordBatch>, DeadError> {
+        letter::decode(&self.of(&id.sink)?.join(id.rows_file()))
+    }
+
     /// Deletes a letter's rows for good. The note stays, with the time.
     ///
     /// # Errors

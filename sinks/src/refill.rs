@@ -120,7 +120,7 @@ fn merged(
     let letters = dead.list()?.into_iter().filter(|letter| {
         let part = &letter.id.part;
         let ours = letter.id.sink == lake::NAME && part.dataset == dataset && part.node == node;
-        ours && letter.has_rows() && numbers.contains(&part.batch)
+        ours && letter.dropped_us.is_none() && numbers.contains(&part.batch)
     });
     let letters: Vec<_> = letters.collect();
     if letters.is_empty() {
@@ -133,7 +133,7 @@ fn merged(
         pieces.push(batch.rows().clone());
     }
     for letter in letters {
-        let (_, rows) = dead.show(&letter.id)?;
+        let rows = dead.rows_of(&letter.id)?;
         let rows = rows.iter().map(|rows| fitted(&schema, rows));
         let pieces = by_number.entry(letter.id.part.batch).or_default();
         pieces.extend(rows.collect::<Result<Vec<_>, _>>()?);

@@ -1,5 +1,7 @@
 //! `GET /v1/openapi.json` and `GET /docs`: what this server takes and answers, from one table.
 
+mod schemas;
+
 use std::collections::BTreeMap;
 
 use axum::body::Body;
@@ -10,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::contract::{Door, ROWS, Retry, Row};
 use crate::http::ocsf::success;
+use schemas::{problem, query, status};
 
 /// A route, as whoever calls it must know it.
 #[derive(Clone, Copy, Debug)]
@@ -364,50 +367,6 @@ fn operation_id(route: &Route) -> String {
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
     format!("{}{name}", route.method)
-}
-
-fn problem() -> Value {
-    json!({
-        "type": "object",
-        "description": "A problem document (RFC 9457)",
-        "required": ["type", "title", "status", "detail", "code", "request_id"],
-        "properties": {
-            "type": { "type": "string" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string" },
-            "code": { "type": "string" },
-            "request_id": { "type": "string" },
-        },
-    })
-}
-
-fn status() -> Value {
-    json!({
-        "type": "object",
-        "description": "google.rpc.Status, as OTLP wants it; in protobuf where the request was",
-        "required": ["code", "message"],
-        "properties": {
-            "code": { "type": "integer" },
-            "message": { "type": "string" },
-            "details": { "type": "array", "items": { "type": "object" } },
-            "detail": { "type": "string" },
-        },
-    })
-}
-
-fn query() -> Value {
-    json!({
-        "type": "object",
-        "required": ["sql"],
-        "additionalProperties": false,
-        "properties": {
-            "sql": { "type": "string" },
-            "format": { "enum": ["json", "csv", "arrow", "parquet"] },
-            "limit": { "type": "integer", "minimum": 0 },
-            "timeout_ms": { "type": "integer", "minimum": 0 },
-        },
-    })
 }
 
 fn html() -> String {

@@ -26,6 +26,10 @@ pub const CAPABILITIES: &[(&str, &str)] = &[
         "A batch that comes in pieces ends up whole but for rows that were left out",
     ),
     (
+        "gaps",
+        "A batch of which not every row goes there keeps the names of the others",
+    ),
+    (
         "several_writers",
         "Writers of several nodes, and two of one name, neither lose nor double rows",
     ),

@@ -13,6 +13,7 @@ use weir_model::{Batch, BatchId, Dataset, NodeId};
 
 use super::letter::Note;
 use super::{DeadError, DeadLetter, DeadLetters, LetterId, disk, letter};
+use crate::lake;
 
 /// The name under which rows that `node` had set aside are stored when they are replayed.
 pub fn replay_node(node: &NodeId) -> NodeId {
@@ -75,7 +76,8 @@ impl DeadLetters {
         })
     }
 
-    /// Notes that the sink took the rows of a letter, and deletes them here.
+    /// Notes that the sink took the rows of a letter, and deletes them here; those of the lake stay,
+    /// for sinks that are filled from it and want them in their old places.
     ///
     /// # Errors
     ///
@@ -86,7 +88,9 @@ impl DeadLetters {
         let mut found = found.ok_or_else(|| DeadError::Missing { id: id.to_string() })?;
         found.replayed_us.get_or_insert(self.clock.now_us());
         disk::write_json(&folder.join(id.note_file()), &Note::of(&found))?;
-        disk::remove(&folder.join(id.rows_file()))?;
+        if id.sink != lake::NAME {
+            disk::remove(&folder.join(id.rows_file()))?;
+        }
         Ok(found)
     }
 

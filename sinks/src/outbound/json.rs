@@ -11,7 +11,7 @@ use arrow_array::{Array, Decimal128Array, PrimitiveArray, RecordBatch};
 use arrow_json::LineDelimitedWriter;
 use arrow_json::WriterBuilder;
 use arrow_json::writer::{Encoder, EncoderFactory, EncoderOptions, LineDelimited, NullableEncoder};
-use arrow_schema::{ArrowError, DataType, FieldRef};
+use arrow_schema::{ArrowError, FieldRef};
 
 /// The largest integer that a double holds exactly together with all below it.
 const EXACT_MAX: u64 = (1 << 53) - 1;
@@ -40,13 +40,12 @@ impl EncoderFactory for Exact {
         array: &'a dyn Array,
         _options: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
-        let encoder: Box<dyn Encoder + 'a> = match array.data_type() {
-            DataType::Decimal128(_, _) => match array.as_any().downcast_ref::<Decimal128Array>() {
-                Some(array) => Box::new(Money(array)),
-                None => return Ok(None),
-            },
-            DataType::Int64 => Box::new(Whole(array.as_primitive::<Int64Type>())),
-            _ => return Ok(None),
+        let money = array.as_any().downcast_ref::<Decimal128Array>();
+        let whole = array.as_primitive_opt::<Int64Type>();
+        let encoder: Box<dyn Encoder + 'a> = match (money, whole) {
+            (Some(money), _) => Box::new(Money(money)),
+            (None, Some(whole)) => Box::new(Whole(whole)),
+            (None, None) => return Ok(None),
         };
         Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
     }

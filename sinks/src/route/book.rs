@@ -22,11 +22,6 @@ use crate::dead::disk;
 
 pub use crate::dead::DeadError as BookError;
 
-/// The layout of the file: that of all small files of this crate.
-pub fn layout() -> u64 {
-    disk::LAYOUT
-}
-
 /// One route, and the batches from which on it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Epoch {

@@ -26,7 +26,7 @@ use arrow_select::filter::filter_record_batch;
 use serde::{Deserialize, Serialize};
 use weir_model::{Batch, Dataset};
 
-pub use book::{BookError, RouteBook, layout as book_layout};
+pub use book::{BookError, RouteBook};
 pub use source::Routed;
 
 /// What goes to a sink.

@@ -175,7 +175,8 @@ impl Counted {
             let of = &l.id.part;
             l.id.sink == lake::NAME && of.dataset == dataset && of.node == *node
         });
-        for letter in set_aside.filter(|l| l.id.part.batch <= last && !l.is_replayed()) {
+        let kept = set_aside.filter(|l| l.id.part.batch <= last);
+        for letter in kept {
             match letter.id.part.batch > cursor {
                 true => sums.pending += letter.rows,
                 false => sums.settled += letter.rows,

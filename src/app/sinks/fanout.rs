@@ -107,7 +107,8 @@ impl Fanout {
         let metered = Metered::new(sink, telemetry, memory);
         let writes = metered.commits();
         // The valve first: what waits before it takes no memory from requests.
-        let valve = Valve::new(Arc::new(metered), shared, Arc::clone(&book));
+        let origin = (Arc::clone(&book), Arc::clone(source));
+        let valve = Valve::new(Arc::new(metered), shared, origin);
         let sink: Arc<dyn Sink> = Arc::new(valve);
         let routed = Arc::new(Routed::new(Arc::clone(source), Arc::clone(&book)));
         let delivery = Delivery::start(

@@ -200,8 +200,13 @@ weir_requests_received_total = weir_requests_total + weir_requests_folded_total
                              + weir_requests_refused_total + weir_requests_abandoned_total
                              + those under way
 weir_accepted_rows_total     = weir_stored_rows_total + weir_set_aside_rows_total
-                             + weir_pending_rows + weir_lost_rows_total      (for each sink)
+                             + weir_pending_rows + weir_lost_rows_total       (for the lake)
 ```
+
+Of the other sinks `weir_stored_rows_total`, `weir_set_aside_rows_total` and
+`weir_routed_out_rows_total` count since the process started, and `weir_pending_rows` what the log
+still has for them; what they lack beyond that is `weir_lag_batches`. `weir verify` closes their
+account: it counts in the sinks themselves.
 
 `weir_unaccounted_rows` is what is missing (below zero) or too many (above) in the second. `weir
 verify` recounts the same in the lake's own files. Routes are `traces`, `proxy_audit`, `ocsf`,
