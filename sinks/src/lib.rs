@@ -17,6 +17,7 @@
 //!   after that end is durable.
 //! * One sink, or one dataset in it, that is stuck delays no other.
 
+pub mod clickhouse;
 pub mod contract;
 pub mod dead;
 pub mod delivery;

@@ -151,6 +151,13 @@ impl Booking {
         each.reduce(Shown::with).unwrap_or_default()
     }
 
+    /// Whether this node is the one that books in the lake at `place` among all, as far as it knows.
+    pub(crate) fn books(&self, place: usize) -> bool {
+        let status = self.status.get(place);
+        let status = status.map(|status| Arc::clone(&status.lock()));
+        status.is_some_and(|status| status.shown(self.clock.now_us()).booking)
+    }
+
     /// Stops them: the last commit is made or not, and the stores are written.
     pub(crate) async fn stop(&self) {
         self.stop.send_replace(true);

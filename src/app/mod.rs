@@ -24,6 +24,7 @@ pub(crate) mod prepare;
 pub(crate) mod prices;
 pub(crate) mod quota;
 pub(crate) mod reach;
+pub(crate) mod reconciled;
 pub(crate) mod resends;
 pub(crate) mod rollups;
 pub(crate) mod running;

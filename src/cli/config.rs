@@ -108,7 +108,8 @@ async fn run_check(check: Check) -> anyhow::Result<Exit> {
 }
 
 impl Source {
-    fn sources(self) -> Sources {
+    /// Where they come from.
+    pub(crate) fn sources(self) -> Sources {
         Sources::of_process(self.config.or(self.file), self.set)
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod cost;
+pub(crate) mod ddl;
 pub(crate) mod dlq;
 pub(crate) mod exit;
 pub(crate) mod explain;
@@ -63,6 +64,8 @@ enum Command {
     Export(export::Command),
     /// Print the reference of the SQL tables, views, columns and functions.
     Schema,
+    /// Print the statements that make a sink's tables.
+    Ddl(ddl::Args),
     /// Recount: is what was accepted stored, set aside or pending, row for row?
     Verify(verify::Args),
     /// Price booked calls of a time anew, by the price lists of today.
@@ -135,6 +138,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Config(command) => block_on(config::run(command)),
         Command::Schema => schema::run(),
+        Command::Ddl(args) => ddl::run(args),
         Command::Connect(args) => connect::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Upgrade(args) => block_on(upgrade::run(args)),

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 pub(crate) use load::{Faults, Sources, load};
 use places::TenantLakes;
-pub(crate) use sinks::{SinkConfig, Sinks, Target};
+pub(crate) use sinks::{SinkConfig, Sinks, Target, sink_of_kind};
 
 /// Everything that can be set, as the program uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]

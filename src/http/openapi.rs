@@ -1,5 +1,6 @@
 //! `GET /v1/openapi.json` and `GET /docs`: what this server takes and answers, from one table.
 
+mod html;
 mod schemas;
 
 use std::collections::BTreeMap;
@@ -64,6 +65,28 @@ const fn otlp(path: &'static str, summary: &'static str) -> Route {
         door: Door::Otlp,
         key: true,
         ..get(path, summary)
+    }
+}
+
+/// A question about a tenant's own.
+const fn asked(path: &'static str, summary: &'static str) -> Route {
+    Route {
+        door: Door::Query,
+        key: true,
+        ..get(path, summary)
+    }
+}
+
+/// A change of what a tenant's administrator sets.
+const fn set(method: &'static str, path: &'static str, summary: &'static str) -> Route {
+    let change = asked(path, summary);
+    match method.as_bytes() {
+        b"put" => Route {
+            method,
+            takes: JSON,
+            ..change
+        },
+        _ => Route { method, ..change },
     }
 }
 
@@ -139,22 +162,50 @@ static ROUTES: &[Route] = &[
             "Sum up cost, calls, tokens and latency by skill, or by what `by` names",
         )
     },
-    Route {
-        door: Door::Query,
-        key: true,
-        ..get(
-            "/v1/observability/costs",
-            "The same by agent, model, provider, cost centre and owner, as the senders' product has it",
-        )
-    },
-    Route {
-        door: Door::Query,
-        key: true,
-        ..get(
-            "/v1/observability/costs/forecast",
-            "What the month will cost at the rate of the last 24 hours",
-        )
-    },
+    asked(
+        "/v1/observability/costs",
+        "The same by agent, model, provider, cost centre and owner, as the senders' product has it",
+    ),
+    asked(
+        "/v1/observability/costs/forecast",
+        "What the month will cost at the rate of the last 24 hours",
+    ),
+    asked(
+        "/v1/observability/costs/budget",
+        "List the budgets that hold, and how they stand",
+    ),
+    set(
+        "put",
+        "/v1/observability/costs/budget",
+        "Set a budget, in the place of the one for the same thing",
+    ),
+    set(
+        "delete",
+        "/v1/observability/costs/budget",
+        "Drop the budget that the query string names",
+    ),
+    asked(
+        "/v1/reconciliations",
+        "List the periods that were held against a provider's bill",
+    ),
+    set(
+        "put",
+        "/v1/reconciliations",
+        "Mark a period as held against a bill",
+    ),
+    set(
+        "delete",
+        "/v1/reconciliations",
+        "Take the mark away that the query string names",
+    ),
+    asked(
+        "/v1/prices/tariffs/{name}",
+        "Give the prices of that name, or those in effect as `current`",
+    ),
+    asked(
+        "/v1/prices/tariffs/{name}/list",
+        "Give the price list that they rest on, as published",
+    ),
     Route {
         gives: &["application/x-ndjson"],
         key: true,
@@ -246,7 +297,7 @@ pub(crate) async fn json() -> Response {
 
 /// `GET /docs`.
 pub(crate) async fn page() -> Response {
-    let mut response = Response::new(Body::from(html()));
+    let mut response = Response::new(Body::from(html::html()));
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
@@ -367,33 +418,6 @@ fn operation_id(route: &Route) -> String {
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
     format!("{}{name}", route.method)
-}
-
-fn html() -> String {
-    let mut out = String::from(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>weir</title>\n\
-         <style>body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}\
-         td,th{text-align:left;padding:.2em 1em .2em 0;vertical-align:top}</style>\n\
-         <h1>weir</h1>\n<p>The same for programs: <a href=\"/v1/openapi.json\">openapi.json</a>. \
-         A key goes into <code>Authorization: Bearer</code> or <code>X-API-Key</code>.</p>\n\
-         <table>\n<tr><th>route<th>what it does<th>takes<th>answers\n",
-    );
-    for route in ROUTES {
-        out.push_str(&format!(
-            "<tr><td><code>{} {}</code><td>{}<td>{}<td>{}\n",
-            route.method.to_uppercase(),
-            route.path,
-            route.summary,
-            route.takes.join("<br>"),
-            route.gives.join("<br>")
-        ));
-    }
-    out.push_str("</table>\n<h2>OTLP over gRPC</h2>\n<ul>\n");
-    for call in CALLS {
-        out.push_str(&format!("<li><code>{call}</code>\n"));
-    }
-    out.push_str("</ul>\n");
-    out
 }
 
 #[cfg(test)]

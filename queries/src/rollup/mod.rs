@@ -23,6 +23,7 @@
 
 mod answer;
 mod question;
+mod reconciled;
 
 use std::fmt::Write as _;
 
@@ -30,8 +31,9 @@ use weir_lake::Snapshot;
 use weir_model::Dataset;
 use weir_model::schema::ledger::SOURCES;
 
-pub use answer::{Rollup, RollupSums};
+pub use answer::{Basis, Rollup, RollupSums};
 pub use question::{Dimension, RollupQuestion};
+pub use reconciled::Reconciled;
 
 /// A table that only views and rollups see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

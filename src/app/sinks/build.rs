@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
 use weir_sinks::outbound::{OtlpSink, SplunkHecSink, WebhookSink};
 use weir_sinks::{Sink, SinkError};
 
@@ -17,6 +18,17 @@ use crate::config::{Config, SinkConfig, Target};
 pub(crate) fn build(name: &str, config: &SinkConfig) -> Result<Arc<dyn Sink>, SinkError> {
     Ok(match &config.target {
         Target::Otlp(otlp) => Arc::new(OtlpSink::new(name, otlp, CODEC)?),
+        Target::ClickHouse(clickhouse) => {
+            let (shared, clickhouse) = (&config.shared, clickhouse.clone());
+            let clickhouse = ClickHouseConfig {
+                rows_max: shared.batch_rows,
+                bytes_max: shared.batch_size,
+                gather: shared.batch_wait,
+                concurrency: shared.concurrency,
+                ..clickhouse
+            };
+            Arc::new(ClickHouseSink::new(name, clickhouse)?)
+        }
         Target::SplunkHec(hec) => Arc::new(SplunkHecSink::new(name, hec)?),
         Target::Webhook(webhook) => Arc::new(WebhookSink::new(name, webhook)?),
     })

@@ -13,6 +13,7 @@
 
 #[macro_use]
 mod rows;
+mod clickhouse;
 mod otlp;
 mod read;
 mod shared;
@@ -22,6 +23,7 @@ mod webhook;
 use std::collections::BTreeMap;
 
 use weir_model::Dataset;
+use weir_sinks::clickhouse::ClickHouseConfig;
 use weir_sinks::outbound::{OtlpConfig, SplunkHecConfig, WebhookConfig};
 
 use crate::config::setting::Setting;
@@ -46,6 +48,8 @@ pub(crate) struct SinkConfig {
 pub(crate) enum Target {
     /// Another collector, over OTLP/HTTP.
     Otlp(OtlpConfig),
+    /// ClickHouse.
+    ClickHouse(ClickHouseConfig),
     /// Splunk's HTTP event collector.
     SplunkHec(SplunkHecConfig),
     /// An HTTP endpoint that takes rows as JSON.
@@ -70,13 +74,19 @@ pub(crate) struct Kind {
 }
 
 /// Every kind, in the order of the reference page.
-pub(crate) static KINDS: &[&Kind] = &[&otlp::KIND, &splunk_hec::KIND, &webhook::KIND];
+pub(crate) static KINDS: &[&Kind] = &[
+    &clickhouse::KIND,
+    &otlp::KIND,
+    &splunk_hec::KIND,
+    &webhook::KIND,
+];
 
 impl SinkConfig {
     /// Its kind.
     pub(crate) fn kind(&self) -> &'static Kind {
         match &self.target {
             Target::Otlp(_) => &otlp::KIND,
+            Target::ClickHouse(_) => &clickhouse::KIND,
             Target::SplunkHec(_) => &splunk_hec::KIND,
             Target::Webhook(_) => &webhook::KIND,
         }
@@ -93,6 +103,12 @@ impl Kind {
 /// A sink before anything was set, to read defaults from.
 pub(crate) fn first() -> SinkConfig {
     (webhook::KIND.start)()
+}
+
+/// A sink of the kind of that name before anything was set.
+pub(crate) fn sink_of_kind(name: &str) -> Option<SinkConfig> {
+    let kind = KINDS.iter().find(|kind| kind.name == name)?;
+    Some((kind.start)())
 }
 
 /// What every sink can be told.
