@@ -52,6 +52,6 @@ fn statements(target: &Target) -> Option<String> {
         Target::ClickHouse(config) => Some(weir_sinks::clickhouse::ddl(config)),
         Target::Postgres(config) => Some(weir_sinks::postgres::ddl(config)),
         Target::Sqlite(config) => Some(weir_sinks::sqlite::ddl(config)),
-        Target::SplunkHec(_) | Target::Webhook(_) => None,
+        Target::Otlp(_) | Target::SplunkHec(_) | Target::Webhook(_) => None,
     }
 }

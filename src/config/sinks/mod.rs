@@ -14,6 +14,7 @@
 #[macro_use]
 mod rows;
 mod clickhouse;
+mod otlp;
 mod postgres;
 mod read;
 mod shared;
@@ -25,14 +26,14 @@ use std::collections::BTreeMap;
 
 use weir_model::Dataset;
 use weir_sinks::clickhouse::ClickHouseConfig;
-use weir_sinks::outbound::{SplunkHecConfig, WebhookConfig};
+use weir_sinks::outbound::{OtlpConfig, SplunkHecConfig, WebhookConfig};
 use weir_sinks::postgres::PostgresConfig;
 use weir_sinks::sqlite::SqliteConfig;
 
 use crate::config::setting::Setting;
 
 pub(crate) use read::{SECTION, SinkEntry, VARIABLES, assemble, entries, of_variables};
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Shared, deliverable, excluded};
 
 /// All sinks besides the lake, by name.
 pub(crate) type Sinks = BTreeMap<String, SinkConfig>;
@@ -49,6 +50,8 @@ pub(crate) struct SinkConfig {
 /// What is of one kind of sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
+    /// Another collector, over OTLP/HTTP.
+    Otlp(OtlpConfig),
     /// ClickHouse.
     ClickHouse(ClickHouseConfig),
     /// A database of Postgres.
@@ -81,6 +84,7 @@ pub(crate) struct Kind {
 /// Every kind, in the order of the reference page.
 pub(crate) static KINDS: &[&Kind] = &[
     &clickhouse::KIND,
+    &otlp::KIND,
     &postgres::KIND,
     &splunk_hec::KIND,
     &sqlite::KIND,
@@ -91,6 +95,7 @@ impl SinkConfig {
     /// Its kind.
     pub(crate) fn kind(&self) -> &'static Kind {
         match &self.target {
+            Target::Otlp(_) => &otlp::KIND,
             Target::ClickHouse(_) => &clickhouse::KIND,
             Target::Postgres(_) => &postgres::KIND,
             Target::Sqlite(_) => &sqlite::KIND,
@@ -107,7 +112,7 @@ impl Kind {
     }
 }
 
-/// A sink of the first kind before anything was set, to read defaults from.
+/// A sink before anything was set, to read defaults from.
 pub(crate) fn first() -> SinkConfig {
     (webhook::KIND.start)()
 }
