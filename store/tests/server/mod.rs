@@ -236,6 +236,19 @@ impl Postgres {
         asked.is_ok_and(|status| status.success())
     }
 
+    /// What its own client answers to `sql` in `database`: a line a row, columns between `|`.
+    #[allow(dead_code, reason = "not every test binary asks it")]
+    pub(crate) fn ask(&self, database: &str, sql: &str) -> String {
+        let mut psql = Command::new(self.bin.join("psql"));
+        psql.arg("-h").arg(&self.folder);
+        psql.args(["-p", &self.port.to_string(), "-U", "postgres"]);
+        let answer = psql.args(["-qAt", "-d", database, "-c", sql]).output();
+        let answer = answer.unwrap();
+        let faults = String::from_utf8_lossy(&answer.stderr);
+        assert!(answer.status.success(), "{sql}: {faults}");
+        String::from_utf8_lossy(&answer.stdout).trim().to_owned()
+    }
+
     /// A new, empty database; gives what to connect with.
     pub(crate) fn database(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -320,6 +333,7 @@ fn own(folder: &Path) -> Result<(), String> {
 }
 
 /// Says why a test cannot run here; under `CI=true`, where nothing may be left out, it fails.
+#[allow(dead_code, reason = "the tests of the binary have one of their own")]
 pub(crate) fn not_run(why: &str) {
     assert!(
         std::env::var("CI").map_or(true, |value| value != "true"),
