@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+#[path = "keys/own_lakes.rs"]
+mod own_lakes;
 #[path = "../store/tests/server/mod.rs"]
 mod postgres;
 mod support;

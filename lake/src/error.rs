@@ -88,6 +88,15 @@ pub enum LakeError {
         #[source]
         source: parquet::errors::ParquetError,
     },
+    /// A lake that some tenants have for themselves fails; why is the source.
+    #[error("the lake of {tenants}")]
+    Own {
+        /// Whose.
+        tenants: String,
+        /// Why.
+        #[source]
+        source: Box<LakeError>,
+    },
     /// A helper thread ended before its work did; nothing was stored.
     #[error("a helper thread of the lake ended early")]
     Stopped,
@@ -97,6 +106,9 @@ impl LakeError {
     /// Whether the place gave no answer, as opposed to one that refuses: waiting may mend that, and
     /// it says nothing of the configuration.
     pub fn is_silence(&self) -> bool {
+        if let Self::Own { source, .. } = self {
+            return source.is_silence();
+        }
         matches!(
             self,
             Self::Store(
@@ -110,6 +122,7 @@ impl Classify for LakeError {
     fn fault(&self) -> Fault {
         match self {
             Self::Rows { .. } => Fault::Permanent,
+            Self::Own { source, .. } => source.fault(),
             // The rows are good: an operator, another attempt or a better network mends the rest.
             Self::Location { .. }
             | Self::Option { .. }

@@ -25,6 +25,7 @@ mod derive;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod lakes;
 mod lease;
 mod local;
 mod location;
@@ -32,9 +33,11 @@ mod parquet_file;
 mod replay;
 mod rows;
 mod scan;
+mod share;
 mod snapshot;
 mod stats;
 mod table;
+mod unnamed;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +53,7 @@ use weir_model::{Batch, Dataset, FoundLayout, NodeId};
 
 pub use derive::{Derived, Outcome};
 pub use error::LakeError;
+pub use lakes::Lakes;
 pub use lease::{Lease, Standing};
 pub use local::LocalStore;
 pub use parquet_file::{ParquetFile, encode};

@@ -95,6 +95,17 @@ impl Snapshot {
         (partial.batch > self.committed(node)).then_some(partial)
     }
 
+    /// Rows of batch `number` of `node` with a `_row` below this are in this version, or were set
+    /// aside for good; 0 where the batch is not begun. What [`committed`](Self::committed) covers
+    /// is settled whole.
+    pub fn settled_rows(&self, node: &NodeId, number: i64) -> i32 {
+        if number <= self.committed(node) {
+            return i32::MAX;
+        }
+        let partial = self.partial(node).filter(|p| p.batch == number);
+        partial.map_or(0, |p| p.rows_end)
+    }
+
     /// Every node that has batches in this version, with the number of the last.
     pub fn nodes(&self) -> impl Iterator<Item = (&NodeId, i64)> {
         self.committed.iter().map(|(node, batch)| (node, *batch))

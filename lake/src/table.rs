@@ -35,6 +35,7 @@ use crate::location::Location;
 use crate::replay::{
     LAYOUT, LAYOUT_PROPERTY, Replay, batches_app, commit_path, part_app, part_version,
 };
+use crate::share::Slice;
 use crate::write::put_files;
 use crate::{Appended, LakeError, Partial, Partition, Snapshot, stats};
 
@@ -66,15 +67,17 @@ pub(crate) struct Table {
 }
 
 /// What an append wants to be true of the table.
-struct Wanted<'a> {
-    node: &'a NodeId,
-    batches: &'a [Batch],
+pub(crate) struct Wanted {
+    pub(crate) node: NodeId,
+    pub(crate) batches: Vec<Slice>,
     /// Only these rows of the one batch.
-    part: Option<Range<i32>>,
+    pub(crate) part: Option<Range<i32>>,
 }
 
-/// What is yet to be stored of it, in one commit.
+/// What is yet to be stored of it, in one commit; nothing where no number would move.
 struct Todo {
+    /// Rows, as far as there are any: of a batch that has none for this table, only the number is
+    /// stored.
     pieces: Vec<arrow_array::RecordBatch>,
     txns: Vec<(String, i64)>,
 }
@@ -147,6 +150,11 @@ impl Table {
     }
 
     pub(crate) async fn append(&self, batches: &[Batch]) -> Result<Appended, LakeError> {
+        self.store_once(&self.whole(batches)?).await
+    }
+
+    /// Whole batches of one node, checked to be that.
+    pub(crate) fn whole(&self, batches: &[Batch]) -> Result<Wanted, LakeError> {
         let Some(first) = batches.first() else {
             return Err(self.rows_fault("no batch was given"));
         };
@@ -158,12 +166,11 @@ impl Table {
         if !ascending || !ours || numbers.next().is_none_or(|n| n < 1) {
             return Err(self.rows_fault("the batches are not a run of one node"));
         }
-        let wanted = Wanted {
-            node: &first.id().node,
-            batches,
+        Ok(Wanted {
+            node: first.id().node.clone(),
+            batches: batches.iter().map(Slice::whole).collect(),
             part: None,
-        };
-        self.store_once(&wanted).await
+        })
     }
 
     pub(crate) async fn append_part(
@@ -171,16 +178,20 @@ impl Table {
         batch: &Batch,
         rows: Range<i32>,
     ) -> Result<Appended, LakeError> {
-        let count = i32::try_from(batch.rows().num_rows()).unwrap_or(i32::MAX);
-        if rows.start < 0 || rows.start >= rows.end || rows.end > count {
+        self.store_once(&self.part(batch, rows)?).await
+    }
+
+    /// A piece of a batch, checked to be that.
+    pub(crate) fn part(&self, batch: &Batch, rows: Range<i32>) -> Result<Wanted, LakeError> {
+        let slice = Slice::whole(batch);
+        if rows.start < 0 || rows.start >= rows.end || rows.end > slice.end {
             return Err(self.rows_fault("the batch has no such rows"));
         }
-        let wanted = Wanted {
-            node: &batch.id().node,
-            batches: std::slice::from_ref(batch),
+        Ok(Wanted {
+            node: batch.id().node.clone(),
+            batches: vec![slice],
             part: Some(rows),
-        };
-        self.store_once(&wanted).await
+        })
     }
 
     pub(crate) fn rows_fault(&self, reason: &str) -> LakeError {
@@ -197,7 +208,7 @@ impl Table {
         }
     }
 
-    async fn store_once(&self, wanted: &Wanted<'_>) -> Result<Appended, LakeError> {
+    pub(crate) async fn store_once(&self, wanted: &Wanted) -> Result<Appended, LakeError> {
         let _writer = self.writer.lock().await;
         let mut written: Option<(usize, Vec<AddedFile>)> = None;
         for _ in 0..ATTEMPTS_MAX {
@@ -207,7 +218,7 @@ impl Table {
                 continue;
             };
             let todo = self.todo(&snapshot, wanted)?;
-            if todo.pieces.is_empty() {
+            if todo.txns.is_empty() {
                 self.drop_files(written.map_or_else(Vec::new, |w| w.1))
                     .await;
                 return Ok(Appended {
@@ -254,32 +265,29 @@ impl Table {
     }
 
     /// What `snapshot` lacks of what is wanted.
-    fn todo(&self, snapshot: &Snapshot, wanted: &Wanted<'_>) -> Result<Todo, LakeError> {
-        let (node, committed) = (wanted.node, snapshot.committed(wanted.node));
+    fn todo(&self, snapshot: &Snapshot, wanted: &Wanted) -> Result<Todo, LakeError> {
+        let (node, committed) = (&wanted.node, snapshot.committed(&wanted.node));
         let partial = snapshot.partial(node);
         let mut todo = Todo {
             pieces: Vec::new(),
             txns: Vec::new(),
         };
-        for batch in wanted.batches.iter().filter(|b| b.id().number > committed) {
-            let number = batch.id().number;
-            let rows = i32::try_from(batch.rows().num_rows()).unwrap_or(i32::MAX);
-            let settled = partial
-                .filter(|p| p.batch == number)
-                .map_or(0, |p| p.rows_end);
+        for batch in wanted.batches.iter().filter(|b| b.number > committed) {
+            let number = batch.number;
+            let settled = snapshot.settled_rows(node, number);
             if partial.is_some_and(|p| p.batch > number) {
                 continue;
             }
-            let want = wanted.part.clone().unwrap_or(0..rows);
+            let want = wanted.part.clone().unwrap_or(0..batch.end);
             let (start, end) = (want.start.max(settled), want.end);
             if start >= end {
                 continue;
             }
-            let (Ok(from), Ok(length)) = (usize::try_from(start), usize::try_from(end - start))
-            else {
-                return Err(self.rows_fault("the batch has no such rows"));
-            };
-            todo.pieces.push(batch.rows().slice(from, length));
+            let rows = batch.between(start..end);
+            let rows = rows.ok_or_else(|| self.rows_fault("the batch has no such rows"))?;
+            if rows.num_rows() > 0 {
+                todo.pieces.push(rows);
+            }
             todo.txns.clear();
             if wanted.part.is_some() {
                 let progress = part_version(Partial {
@@ -289,7 +297,7 @@ impl Table {
                 let progress = progress.ok_or_else(|| self.rows_fault("too many batches"))?;
                 todo.txns.push((part_app(node, self.dataset), progress));
             }
-            if end == rows {
+            if end == batch.end {
                 todo.txns.push((batches_app(node, self.dataset), number));
             }
         }
@@ -313,14 +321,14 @@ impl Table {
     /// After a commit whose outcome is not known: was it ours that is there now?
     async fn look_again(
         &self,
-        wanted: &Wanted<'_>,
+        wanted: &Wanted,
         rows: usize,
         error: LakeError,
     ) -> Result<Appended, LakeError> {
         let Ok(snapshot) = self.snapshot().await else {
             return Err(error);
         };
-        let done = self.todo(&snapshot, wanted)?.pieces.is_empty();
+        let done = self.todo(&snapshot, wanted)?.txns.is_empty();
         match snapshot.version() {
             Some(version) if done => Ok(Appended {
                 version,
@@ -451,8 +459,8 @@ impl Table {
 }
 
 /// What a file is named after: the batches in it, for people who look into the folder.
-fn file_name(wanted: &Wanted<'_>) -> String {
-    let number = |batch: Option<&Batch>| batch.map_or(0, |b| b.id().number);
+fn file_name(wanted: &Wanted) -> String {
+    let number = |batch: Option<&Slice>| batch.map_or(0, |b| b.number);
     let first = number(wanted.batches.first());
     let last = number(wanted.batches.last());
     format!("{}-{first}-{last}", wanted.node)

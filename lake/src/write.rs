@@ -28,6 +28,9 @@ pub(crate) async fn put_files(
     (pieces, partition): (Vec<RecordBatch>, Partition),
     name: &str,
 ) -> Result<Vec<AddedFile>, LakeError> {
+    if pieces.is_empty() {
+        return Ok(Vec::new());
+    }
     let files = tokio::task::spawn_blocking(move || encode(dataset, &pieces, partition))
         .await
         .map_err(|_| LakeError::Stopped)??;

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, HashMap};
 use arrow_array::RecordBatch;
 use serde::Serialize;
 use weir_lake::{Lake, Snapshot};
-use weir_model::Dataset;
+use weir_model::{Dataset, NodeId};
 use weir_transforms::trace::{Booking, Fact, Shared};
 
 use crate::LedgerError;
 use crate::booked::{self, Booked};
 use crate::events::{self, EventTerms};
 use crate::order::Order;
-use crate::place::{LEDGER_NODE, Place};
+use crate::place::Place;
 use crate::prices::PriceLists;
 use crate::round::Come;
 use crate::store::TraceKey;
@@ -55,6 +55,36 @@ pub struct Account {
 }
 
 impl Account {
+    /// Adds what another ledger came to.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            bookings,
+            booked,
+            calls,
+            computed,
+            gone,
+            gone_amount,
+            wrong_traces,
+            event_bookings,
+            events_booked,
+            events_gone,
+            wrong_events,
+            pending_batches,
+        } = other;
+        self.bookings += bookings;
+        self.booked += booked;
+        self.calls += calls;
+        self.computed += computed;
+        self.gone += gone;
+        self.gone_amount += gone_amount;
+        self.wrong_traces += wrong_traces;
+        self.event_bookings += event_bookings;
+        self.events_booked += events_booked;
+        self.events_gone += events_gone;
+        self.wrong_events += wrong_events;
+        self.pending_batches += pending_batches;
+    }
+
     /// Whether every booking is as its spans, or its event, want it.
     pub fn closes(&self) -> bool {
         self.wrong_traces == 0
@@ -63,14 +93,19 @@ impl Account {
     }
 }
 
-/// Computes the account of the ledger in `lake`, by reading all of spans and ledger.
+/// Computes the account of the ledger in `lake` whose bookings are under the name of `node`, by
+/// reading all of spans and ledger.
 ///
 /// # Errors
 ///
 /// Where a table or an object beside it cannot be read.
-pub async fn account(lake: &Lake, prices: &dyn PriceLists) -> Result<Account, LedgerError> {
+pub async fn account(
+    lake: &Lake,
+    node: &NodeId,
+    prices: &dyn PriceLists,
+) -> Result<Account, LedgerError> {
     let ledger = lake.snapshot(Dataset::CostLedger).await?;
-    let place = Place::in_lake(&ledger);
+    let place = Place::in_lake(&ledger, node);
     let spans = lake.snapshot(Dataset::Spans).await?;
     let mut order = Order::new(lake);
     order.load(place.entries).await?;
@@ -79,7 +114,7 @@ pub async fn account(lake: &Lake, prices: &dyn PriceLists) -> Result<Account, Le
         prices,
         entries: order.entries(),
     };
-    let events = events::account::account(lake, (&ledger, &place), terms).await?;
+    let events = events::account::account(lake, (&ledger, node, &place), terms).await?;
     let pending = Window::between(&place.cursors, &latest).batches();
     let mut account = Account {
         event_bookings: events.bookings,
@@ -93,6 +128,7 @@ pub async fn account(lake: &Lake, prices: &dyn PriceLists) -> Result<Account, Le
     for pass in 0..passes {
         let mut tables = Tables {
             lake,
+            node,
             place: &place,
             ours: |key: &TraceKey| key.hash() % passes == pass,
             shared: Shared::default(),
@@ -106,6 +142,7 @@ pub async fn account(lake: &Lake, prices: &dyn PriceLists) -> Result<Account, Le
 
 struct Tables<'a, F> {
     lake: &'a Lake,
+    node: &'a NodeId,
     place: &'a Place,
     ours: F,
     shared: Shared,
@@ -128,7 +165,7 @@ impl<F: Fn(&TraceKey) -> bool> Tables<'_, F> {
     }
 
     async fn booked(&self, ledger: &Snapshot) -> Result<BTreeMap<TraceKey, Booked>, LedgerError> {
-        let to = Cursors::from([(LEDGER_NODE.clone(), self.place.batch)]);
+        let to = Cursors::from([(self.node.clone(), self.place.batch)]);
         let window = Window::between(&Cursors::new(), &to);
         let mut reader = Reader::new(Dataset::CostLedger, booked::COLUMNS.iter().copied());
         let mut all: BTreeMap<TraceKey, Booked> = BTreeMap::new();

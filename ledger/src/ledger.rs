@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_lake::{Lake, Snapshot};
-use weir_model::{Clock, Dataset};
+use weir_model::{Clock, Dataset, NodeId};
 use weir_transforms::trace::{Fact, Shared};
 
 use crate::LedgerError;
@@ -42,6 +42,10 @@ const ENTRIES_EVERY: Duration = Duration::from_secs(5);
 /// What the ledger may take, and how it works.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
+    /// Under whose name its bookings are in the lake: [`LEDGER_NODE`](crate::LEDGER_NODE), or in a
+    /// lake of single tenants [`OWN_LEDGER_NODE`](crate::OWN_LEDGER_NODE). One name for each lake,
+    /// for ever.
+    pub node: NodeId,
     /// The folder of its store.
     pub folder: PathBuf,
     /// Bytes of memory, for the store and for a round together.
@@ -246,7 +250,7 @@ impl Ledger {
     /// Where the lake says that the ledger stands, with the entries up to there at hand.
     pub(crate) async fn place(&mut self) -> Result<(Arc<Snapshot>, Place), LedgerError> {
         let ledger = self.lake.snapshot(Dataset::CostLedger).await?;
-        let place = Place::in_lake(&ledger);
+        let place = Place::in_lake(&ledger, &self.config.node);
         self.order.load(place.entries).await?;
         Ok((ledger, place))
     }

@@ -46,7 +46,7 @@ pub use account::{Account, account};
 pub use error::LedgerError;
 pub use follow::{Derivation, Follower};
 pub use ledger::{Ledger, LedgerConfig, Step, StopHere};
-pub use place::LEDGER_NODE;
+pub use place::{LEDGER_NODE, OWN_LEDGER_NODE};
 pub use prices::{PriceLists, Reprice};
 pub use reprice::{Preview, tenants};
 pub use run::{followers, keep_lease, open, run};

@@ -10,9 +10,14 @@ use crate::events::{EventCursors, EventTable, TABLES};
 use crate::store::Position;
 use crate::window::Cursors;
 
-/// Under whose name the ledger's batches are, whichever node writes them.
+/// Under whose name the batches of the default lake's ledger are, whichever node writes them.
 pub static LEDGER_NODE: LazyLock<NodeId> =
     LazyLock::new(|| NodeId::from_bits(0x1ed9_e200_c057_0001));
+
+/// The same for the ledger of a lake that tenants have for themselves. Who has one reads the default
+/// lake too, and the bookings of the two ledgers must not have the same numbers.
+pub static OWN_LEDGER_NODE: LazyLock<NodeId> =
+    LazyLock::new(|| NodeId::from_bits(0x1ed9_e200_c057_0002));
 
 /// Counts the commits of the ledger; what fences a writer that computed from an older state.
 const ROUND: &str = "weir/ledger/round";
@@ -41,8 +46,8 @@ fn prefix(table: EventTable) -> String {
 }
 
 impl Place {
-    /// Where the table says that the ledger stands.
-    pub(crate) fn in_lake(ledger: &Snapshot) -> Self {
+    /// Where the table says that the ledger stands whose batches are under the name of `node`.
+    pub(crate) fn in_lake(ledger: &Snapshot, node: &NodeId) -> Self {
         let under = |prefix: &str| -> Cursors {
             let cursors = ledger.all_progress().filter_map(|(name, number)| {
                 let node = NodeId::new(name.strip_prefix(prefix)?).ok()?;
@@ -52,7 +57,7 @@ impl Place {
         };
         Self {
             round: ledger.progress(ROUND),
-            batch: ledger.committed(&LEDGER_NODE),
+            batch: ledger.committed(node),
             entries: ledger.progress(ENTRIES),
             cursors: under(SPANS),
             events: TABLES.map(|table| under(&prefix(table))),

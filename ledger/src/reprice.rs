@@ -38,7 +38,15 @@ pub struct Preview {
 }
 
 impl Preview {
-    fn add(&mut self, rows: &[Signed]) {
+    /// Adds what the same entry would change in another ledger.
+    pub fn add(&mut self, other: &Self) {
+        self.traces += other.traces;
+        self.calls += other.calls;
+        self.before += other.before;
+        self.after += other.after;
+    }
+
+    fn add_rows(&mut self, rows: &[Signed]) {
         for row in rows {
             let cost = row.booking.cost.unwrap_or(0);
             match row.sign {
@@ -50,11 +58,9 @@ impl Preview {
             }
         }
     }
-}
 
-impl Preview {
     /// Adds changes that are rows of the ledger already.
-    fn add_rows(&mut self, rows: &RecordBatch) {
+    fn add_booked(&mut self, rows: &RecordBatch) {
         let cells = Cells(rows);
         for at in 0..rows.num_rows() {
             let cost = cells.money("cost_usd", at).unwrap_or(0);
@@ -176,14 +182,16 @@ impl Ledger {
         let mut fault = None;
         for some in keys.chunks(TRACES_AT_ONCE) {
             match self.reprice(&ledger, &place, some).await {
-                Ok(traces) => traces.iter().for_each(|(_, rows, _)| preview.add(rows)),
+                Ok(traces) => traces
+                    .iter()
+                    .for_each(|(_, rows, _)| preview.add_rows(rows)),
                 Err(error) => {
                     fault = Some(error);
                     break;
                 }
             }
         }
-        let events = self.preview_events((&ledger, &place), entry, |rows| preview.add_rows(rows));
+        let events = self.preview_events((&ledger, &place), entry, |rows| preview.add_booked(rows));
         fault = fault.or(Box::pin(events).await.err());
         self.order.pretend(None);
         fault.map_or(Ok(preview), Err)

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use futures::TryStreamExt;
 use weir_lake::{Bounds, LakeFile, Snapshot};
-use weir_model::{Dataset, NodeId, TenantId};
+use weir_model::{Dataset, TenantId};
 use weir_transforms::trace::Fact;
 
 use crate::LedgerError;
 use crate::booked;
 use crate::ledger::Ledger;
-use crate::place::{LEDGER_NODE, Place, cursors};
+use crate::place::{Place, cursors};
 use crate::round::{Come, damaged};
 use crate::status::add;
 use crate::store::{Change, Entry, Store, TraceKey};
@@ -255,7 +255,7 @@ impl Ledger {
         (after, to): (i64, i64),
         (kept, known): (i64, i64),
     ) -> Result<(), LedgerError> {
-        let node: &NodeId = &LEDGER_NODE;
+        let node = &self.config.node;
         let from = Cursors::from([(node.clone(), after)]);
         let window = Window::between(&from, &Cursors::from([(node.clone(), to)]));
         let files = ledger.files().iter();

@@ -9,7 +9,7 @@ use weir_transforms::trace::{Fact, Shared};
 
 use crate::booked::{self, Row, Signed};
 use crate::ledger::{Ledger, Step};
-use crate::place::{LEDGER_NODE, Place};
+use crate::place::Place;
 use crate::prices::PriceLists;
 use crate::restore::Period;
 use crate::status::add;
@@ -241,7 +241,7 @@ impl Ledger {
             Some(rows) => {
                 next.batch = place.batch + 1;
                 let id = BatchId {
-                    node: LEDGER_NODE.clone(),
+                    node: self.config.node.clone(),
                     dataset: Dataset::CostLedger,
                     number: next.batch,
                 };

@@ -63,6 +63,30 @@ pub(crate) fn add(counter: &AtomicU64, more: usize) {
     counter.fetch_add(more as u64, Ordering::Relaxed);
 }
 
+impl Shown {
+    /// The two together, of ledgers in two lakes: times are those of the one that is further
+    /// behind, counts are sums, and a fault of either is one.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            booking: self.booking || other.booking,
+            lag: self.lag.max(other.lag),
+            lag_batches: self.lag_batches + other.lag_batches,
+            rounds: self.rounds + other.rounds,
+            fenced: self.fenced + other.fenced,
+            spans: self.spans + other.spans,
+            traces: self.traces + other.traces,
+            bookings: self.bookings + other.bookings,
+            reread: self.reread + other.reread,
+            failures: self.failures + other.failures,
+            facts: self.facts + other.facts,
+            facts_disk_bytes: self.facts_disk_bytes + other.facts_disk_bytes,
+            memory_bytes: self.memory_bytes + other.memory_bytes,
+            last_error: self.last_error.or(other.last_error),
+        }
+    }
+}
+
 impl Status {
     /// The status now.
     pub fn shown(&self, now_us: i64) -> Shown {

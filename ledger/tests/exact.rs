@@ -67,7 +67,9 @@ async fn one_world(seed: u64) {
     let booked = world.booked().await;
     let expected = once(&all);
     assert_eq!(booked, expected, "seed {seed}");
-    let account = account(&*world.lake().await, &rig::Lists).await.unwrap();
+    let account = account(&*world.lake().await, &weir_ledger::LEDGER_NODE, &rig::Lists)
+        .await
+        .unwrap();
     assert!(account.closes(), "seed {seed}: {account:?}");
     let sum: i128 = expected.values().map(|(cost, _)| (*cost).max(0)).sum();
     assert_eq!(

@@ -22,7 +22,9 @@ use weir_model::{Clock, Dataset};
 const HOUR: i64 = 3_600 * SECOND;
 
 async fn closes(world: &World) {
-    let account = account(&*world.lake().await, &Lists).await.unwrap();
+    let account = account(&*world.lake().await, &weir_ledger::LEDGER_NODE, &Lists)
+        .await
+        .unwrap();
     assert!(account.closes(), "{account:?}");
 }
 
@@ -287,7 +289,9 @@ async fn compaction_and_retention_of_spans_book_nothing() {
     delete_spans(&world).await;
     settle(&mut ledger).await;
     assert_eq!(world.ledger_rows().await, rows, "nothing is taken back");
-    let account = account(&*world.lake().await, &Lists).await.unwrap();
+    let account = account(&*world.lake().await, &weir_ledger::LEDGER_NODE, &Lists)
+        .await
+        .unwrap();
     assert!(
         account.closes() && account.gone == account.bookings,
         "{account:?}"

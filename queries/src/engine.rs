@@ -9,7 +9,7 @@ use arrow_schema::SchemaRef;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use weir_lake::Lake;
+use weir_lake::Lakes;
 use weir_model::{RecentRows, TenantId};
 
 use crate::error::ErrorKind;
@@ -110,13 +110,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine over `lake` and the rows that are not in it yet.
+    /// An engine over the lakes and the rows that are not in them yet.
     ///
     /// # Errors
     ///
     /// Where its threads or its memory cannot be set up.
     pub fn new(
-        lake: Arc<Lake>,
+        lakes: impl Into<Lakes>,
         recent: Arc<dyn RecentRows>,
         config: EngineConfig,
     ) -> Result<Self, QueryError> {
@@ -137,7 +137,7 @@ impl Engine {
                 tracing::error!(%error, "query.threads.failed");
                 QueryError::internal()
             })?;
-        let core = Core::new(lake, recent, config.clone(), threads)?;
+        let core = Core::new(&lakes.into(), recent, config.clone(), threads)?;
         Ok(Self {
             core: Arc::new(core),
             slots: Arc::new(Semaphore::new(config.queries_max.max(1))),

@@ -23,17 +23,16 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement as Parsed;
 use futures::StreamExt;
-use weir_lake::{Lake, Snapshot};
+use weir_lake::{Lakes, Snapshot};
 use weir_model::{Dataset, RecentRows, TenantId};
 
 use crate::functions;
 use crate::growth::CheckGrowth;
 use crate::guard::{self, Request};
-use crate::lake_scan::LakeAccess;
 use crate::pool::QueryPool;
 use crate::rollup::TABLES;
 use crate::stop::{Stop, stoppable};
-use crate::store::{self, OnlyLake};
+use crate::store::{OnlyLake, Stores};
 use crate::table::TenantTable;
 use crate::views::{self, SUMS, View};
 use crate::{EngineConfig, QueryError};
@@ -71,9 +70,8 @@ pub(crate) enum Statement {
 
 /// What all queries share.
 pub(crate) struct Core {
-    lake: Arc<Lake>,
+    stores: Stores,
     recent: Arc<dyn RecentRows>,
-    access: Arc<LakeAccess>,
     /// Functions, rules and settings, without a table; each query takes a copy.
     base: SessionState,
     memory: Arc<dyn MemoryPool>,
@@ -90,29 +88,23 @@ impl fmt::Debug for Core {
 
 impl Core {
     pub(crate) fn new(
-        lake: Arc<Lake>,
+        lakes: &Lakes,
         recent: Arc<dyn RecentRows>,
         config: EngineConfig,
         threads: usize,
     ) -> Result<Self, QueryError> {
-        let store = store::rooted(&lake)?;
+        let stores = Stores::new(lakes, FOOTER_CACHE_BYTES)?;
         let env = RuntimeEnvBuilder::new()
-            .with_object_store_registry(Arc::new(OnlyLake::new(Arc::clone(&store))))
-            .with_metadata_cache_limit(FOOTER_CACHE_BYTES)
+            .with_object_store_registry(Arc::new(OnlyLake::new(stores.shared()?)))
             .with_disk_manager_builder(no_spill())
             .build_arc()?;
-        let access = LakeAccess {
-            store,
-            footers: env.cache_manager.get_file_metadata_cache(),
-        };
         let base = SessionStateBuilder::new()
             .with_config(session_config(threads))
             .with_runtime_env(env)
             .with_analyzer_rule(Arc::new(CheckGrowth));
         Ok(Self {
-            lake,
+            stores,
             recent,
-            access: Arc::new(access),
             base: functions::register(base).build(),
             memory: Arc::new(GreedyMemoryPool::new(config.memory_bytes)),
             config,
@@ -216,7 +208,8 @@ impl Core {
         };
         let mut left = bounds;
         while let Some(batch) = stream.next().await {
-            if !rows.take(batch?, &mut left)? {
+            let batch = batch.map_err(QueryError::of_running)?;
+            if !rows.take(batch, &mut left)? {
                 break;
             }
         }
@@ -261,7 +254,7 @@ impl Core {
 struct Session {
     state: SessionState,
     tables: Arc<MemorySchemaProvider>,
-    /// The state of the tables of sums that are open.
+    /// The state of the tables of sums that are open, in each of the tenant's lakes.
     sums: Vec<(Dataset, Arc<Snapshot>)>,
 }
 
@@ -290,12 +283,12 @@ impl Session {
         datasets.dedup();
         let mut tables = Vec::new();
         for dataset in datasets {
-            let access = Arc::clone(&core.access);
-            let table =
-                TenantTable::open(dataset, tenant, &core.lake, &core.recent, access).await?;
+            let table = TenantTable::open(dataset, tenant, &core.stores, &core.recent).await?;
             self.register(dataset.name(), Arc::new(table.for_views()))?;
             if SUMS.contains(&dataset) {
-                self.sums.push((dataset, Arc::clone(table.snapshot())));
+                let snapshots = table.snapshots();
+                self.sums
+                    .extend(snapshots.map(|s| (dataset, Arc::clone(s))));
             }
             tables.push((dataset, table));
         }
@@ -330,12 +323,8 @@ impl Session {
     /// names.
     async fn open_sums(&self) -> Result<(), QueryError> {
         for table in TABLES {
-            let of = |dataset| self.sums.iter().find(|(d, _)| *d == dataset);
-            let snapshot = table
-                .sums
-                .and_then(of)
-                .map(|(_, snapshot)| snapshot.as_ref());
-            let sql = table.sql(snapshot);
+            let open = self.sums.iter().filter(|(of, _)| table.sums == Some(*of));
+            let sql = table.sql(open.map(|(_, snapshot)| snapshot.as_ref()));
             let statement = self.state.sql_to_statement(&sql, &Dialect::Generic)?;
             let plan = self.state.statement_to_plan(statement).await?;
             self.register(table.name, Arc::new(ViewTable::new(plan, None)))?;

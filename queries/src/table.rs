@@ -13,6 +13,9 @@
 //!
 //! * Pin first, snapshot second. A row that leaves the recent rows between the two is in the
 //!   snapshot; a row that reaches the lake between the two is known by its batch number.
+//! * Where the tenant has a lake of its own, the default lake is read too, for what it holds from
+//!   before. Its snapshot is the first: what it says is settled is in the second, and recent rows
+//!   are left out where either has them.
 //! * A query makes one such table for each dataset and every scan of the query uses it, so a
 //!   self-join sees one state.
 //! * Files that hold other tenants' rows too are read behind a fence that no predicate of the query
@@ -29,24 +32,31 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use datafusion::physical_plan::union::UnionExec;
-use weir_lake::{Lake, Snapshot};
-use weir_model::{Dataset, RecentRows, TenantId};
+use weir_lake::Snapshot;
+use weir_model::{Dataset, RecentBlock, RecentRows, TenantId};
 
 use crate::QueryError;
 use crate::lake_scan::{LakeAccess, LakeScan};
 use crate::recent::{OpenBlock, RecentStream};
+use crate::store::Stores;
 
 /// Recent rows below this are read by one thread.
 const ROWS_PER_STREAM: usize = 32_768;
+
+/// The state of a dataset in one of the tenant's lakes.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) access: Arc<LakeAccess>,
+}
 
 /// A dataset as one tenant sees it at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct TenantTable {
     dataset: Dataset,
     tenant: TenantId,
-    snapshot: Arc<Snapshot>,
+    stored: Vec<Stored>,
     recent: Vec<OpenBlock>,
-    access: Arc<LakeAccess>,
     /// Whether the planner is told how many rows there are.
     counted: bool,
 }
@@ -56,38 +66,39 @@ impl TenantTable {
     ///
     /// # Errors
     ///
-    /// Where the lake's log cannot be read: an answer would miss rows.
+    /// Where a lake's log cannot be read: an answer would miss rows.
     pub(crate) async fn open(
         dataset: Dataset,
         tenant: &TenantId,
-        lake: &Lake,
+        stores: &Stores,
         recent: &Arc<dyn RecentRows>,
-        access: Arc<LakeAccess>,
     ) -> Result<Self, QueryError> {
         let rows = Arc::clone(recent);
         let pinned = tokio::task::spawn_blocking(move || rows.pin(dataset))
             .await
             .map_err(|_| QueryError::internal())?;
-        let snapshot = lake.snapshot(dataset).await.map_err(|error| {
-            tracing::warn!(%dataset, error = %error, "query.snapshot.unreadable");
-            QueryError::unavailable()
-        })?;
-        let committed = snapshot.committed(&pinned.node);
-        let partial = snapshot.partial(&pinned.node);
-        let later = pinned.blocks.into_iter().filter(|b| b.batch() > committed);
-        let recent = later.map(|block| {
-            let part = partial.filter(|p| p.batch == block.batch());
-            OpenBlock {
-                block,
-                rows_from: part.map_or(0, |p| p.rows_end),
-            }
+        let mut stored = Vec::new();
+        // One after the other: see above.
+        for place in stores.of(tenant) {
+            stored.push(Stored {
+                snapshot: place.snapshot(dataset).await?,
+                access: Arc::clone(&place.access),
+            });
+        }
+        let rows_from = |block: &Arc<dyn RecentBlock>| {
+            let settled = |s: &Stored| s.snapshot.settled_rows(&pinned.node, block.batch());
+            stored.iter().map(settled).max().unwrap_or(0)
+        };
+        let recent = pinned.blocks.into_iter().map(|block| OpenBlock {
+            rows_from: rows_from(&block),
+            block,
         });
+        let recent = recent.filter(|open| open.rows_from < i32::MAX).collect();
         Ok(Self {
             dataset,
             tenant: tenant.clone(),
-            recent: recent.collect(),
-            snapshot,
-            access,
+            recent,
+            stored,
             counted: true,
         })
     }
@@ -102,9 +113,9 @@ impl TenantTable {
         }
     }
 
-    /// The state of the lake's table that it shows.
-    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
+    /// The states of the lakes' tables that it shows.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+        self.stored.iter().map(|stored| &stored.snapshot)
     }
 
     /// The recent rows as a plan, spread over at most `streams` streams; `None` where none are.
@@ -173,17 +184,20 @@ impl TableProvider for TenantTable {
         let all = || (0..self.dataset.schema().fields().len()).collect();
         let projection = projection.cloned().unwrap_or_else(all);
         let streams = state.config().target_partitions();
-        let scan = LakeScan {
-            dataset: self.dataset,
-            tenant: &self.tenant,
-            snapshot: &self.snapshot,
-            access: &self.access,
-            projection: &projection,
-            filters,
-            limit,
-            counted: self.counted,
-        };
-        let mut inputs = scan.plans(state)?;
+        let mut inputs = Vec::new();
+        for stored in &self.stored {
+            let scan = LakeScan {
+                dataset: self.dataset,
+                tenant: &self.tenant,
+                snapshot: &stored.snapshot,
+                access: &stored.access,
+                projection: &projection,
+                filters,
+                limit,
+                counted: self.counted,
+            };
+            inputs.extend(scan.plans(state)?);
+        }
         inputs.extend(self.recent_plan(&projection, limit, streams)?);
         if inputs.is_empty() {
             let schema = self.dataset.schema().project(&projection)?;

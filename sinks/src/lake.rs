@@ -1,10 +1,10 @@
-//! The lake as a sink: several batches a commit, once by the commit's transaction number.
+//! The lake as a sink: several batches a commit, once by the commit's transaction number; each row
+//! in its tenant's lake.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use weir_lake::{Appended, Lake, LakeError};
+use weir_lake::{Appended, LakeError, Lakes};
 use weir_model::source::Want;
 use weir_model::{Batch, Dataset, NodeId};
 
@@ -20,19 +20,19 @@ const FLUSH_ROW_BYTES: usize = 512;
 /// How long the first row of a commit waits for others by default.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Writes batches to the lake.
+/// Writes batches to the lake, and rows of tenants that have a lake of their own to that one.
 #[derive(Clone, Debug)]
 pub struct LakeSink {
-    lake: Arc<Lake>,
+    lakes: Lakes,
     flush: Duration,
     flush_rows: usize,
 }
 
 impl LakeSink {
     /// A sink that commits about every 10 seconds, or every 128k rows or 64 MiB.
-    pub fn new(lake: Arc<Lake>) -> Self {
+    pub fn new(lakes: impl Into<Lakes>) -> Self {
         Self {
-            lake,
+            lakes: lakes.into(),
             flush: FLUSH_INTERVAL,
             flush_rows: FLUSH_ROWS,
         }
@@ -74,7 +74,7 @@ impl Sink for LakeSink {
     }
 
     async fn probe(&self) -> Result<Engine, SinkError> {
-        self.lake.layouts().await.map_err(boxed)?;
+        self.lakes.layouts().await.map_err(boxed)?;
         Ok(Engine {
             name: "delta".to_owned(),
             version: String::new(),
@@ -83,7 +83,7 @@ impl Sink for LakeSink {
 
     async fn write(&self, run: &[Part]) -> Result<Receipt, SinkError> {
         let done = match run {
-            [part] if !part.is_whole() => self.lake.append_part(part.batch(), part.range()).await,
+            [part] if !part.is_whole() => self.lakes.append_part(part.batch(), part.range()).await,
             whole => {
                 let batches: Vec<Batch> = whole.iter().map(|p| p.batch().clone()).collect();
                 let Some(first) = batches.first() else {
@@ -92,7 +92,7 @@ impl Sink for LakeSink {
                         place: String::new(),
                     });
                 };
-                self.lake.append(first.dataset(), &batches).await
+                self.lakes.append(first.dataset(), &batches).await
             }
         };
         let Appended { version, rows, .. } = done.map_err(boxed)?;
@@ -103,11 +103,11 @@ impl Sink for LakeSink {
     }
 
     async fn last_batch(&self, dataset: Dataset, node: &NodeId) -> Result<Option<i64>, SinkError> {
-        self.lake.last_batch(dataset, node).await.map_err(boxed)
+        self.lakes.last_batch(dataset, node).await.map_err(boxed)
     }
 
     async fn count(&self, dataset: Dataset, node: &NodeId) -> Result<u64, SinkError> {
-        let counts = self.lake.count_rows(dataset, node, 1, i64::MAX).await;
+        let counts = self.lakes.count_rows(dataset, node, 1, i64::MAX).await;
         Ok(counts.map_err(boxed)?.values().sum())
     }
 }

@@ -9,9 +9,10 @@
 
 mod servers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, Date32Array, RecordBatch, StringArray};
 use async_trait::async_trait;
 use object_store::memory::InMemory;
@@ -19,8 +20,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use url::Url;
-use weir_lake::{Lake, LakeConfig, LakeFile, Partition};
-use weir_model::Dataset;
+use weir_lake::{Lake, LakeConfig, LakeFile, Lakes, Partition};
+use weir_model::{Dataset, TenantId};
 use weir_sinks::Sink;
 use weir_sinks::contract::{Destination, assert_holds};
 use weir_sinks::lake::LakeSink;
@@ -45,39 +46,46 @@ enum Place {
     Config(LakeConfig),
 }
 
-/// A lake, and the files of it that were read before: they never change.
+/// A lake, and one for a tenant alone where there is a second place; and the files that were read
+/// before: they never change.
 struct LakeAt {
-    place: Place,
+    places: Vec<Place>,
     read: Mutex<HashMap<String, Vec<RecordBatch>>>,
 }
 
 fn lake_at(place: Place) -> LakeAt {
+    lakes_at(vec![place])
+}
+
+fn lakes_at(places: Vec<Place>) -> LakeAt {
     LakeAt {
-        place,
+        places,
         read: Mutex::default(),
     }
 }
 
 impl LakeAt {
-    async fn open(&self) -> Lake {
-        match &self.place {
-            Place::Store(store, partition) => {
-                let url = Url::parse("memory:///lake").unwrap();
-                Lake::with_store(Arc::clone(store), url, *partition).unwrap()
-            }
-            Place::Config(config) => Lake::open(config).await.unwrap(),
+    async fn open(&self) -> Lakes {
+        let mut all = Vec::new();
+        for (place, n) in self.places.iter().zip(0..) {
+            all.push(Arc::new(match place {
+                Place::Store(store, partition) => {
+                    let url = Url::parse(&format!("memory://{n}/lake")).unwrap();
+                    Lake::with_store(Arc::clone(store), url, *partition).unwrap()
+                }
+                Place::Config(config) => Lake::open(config).await.unwrap(),
+            }));
         }
+        let mut all = all.into_iter();
+        let mut lakes = Lakes::from(all.next().unwrap());
+        for own in all {
+            let tenants = BTreeSet::from([TenantId::new("acme").unwrap()]);
+            lakes = lakes.with_own(own, tenants).unwrap();
+        }
+        lakes
     }
-}
 
-#[async_trait]
-impl Destination for LakeAt {
-    async fn sink(&self) -> Arc<dyn Sink> {
-        Arc::new(LakeSink::new(Arc::new(self.open().await)))
-    }
-
-    async fn rows(&self, dataset: Dataset) -> Vec<RecordBatch> {
-        let lake = self.open().await;
+    async fn rows_in(&self, lake: &Lake, dataset: Dataset) -> Vec<RecordBatch> {
         let snapshot = lake.snapshot(dataset).await.unwrap();
         let mut all = Vec::new();
         for file in snapshot.files() {
@@ -97,6 +105,21 @@ impl Destination for LakeAt {
                 .collect();
             self.read.lock().insert(path, rows.clone());
             all.extend(rows);
+        }
+        all
+    }
+}
+
+#[async_trait]
+impl Destination for LakeAt {
+    async fn sink(&self) -> Arc<dyn Sink> {
+        Arc::new(LakeSink::new(self.open().await))
+    }
+
+    async fn rows(&self, dataset: Dataset) -> Vec<RecordBatch> {
+        let mut all = Vec::new();
+        for lake in self.open().await.all() {
+            all.extend(self.rows_in(lake, dataset).await);
         }
         all
     }
@@ -135,6 +158,32 @@ async fn the_lake_in_memory_holds() {
 async fn the_lake_that_is_partitioned_by_date_alone_holds() {
     let store = Arc::new(InMemory::new());
     assert_holds(&lake_at(Place::Store(store, Partition::Date))).await;
+}
+
+#[tokio::test]
+async fn a_lake_beside_one_of_a_tenants_own_holds() {
+    let place = |partition| Place::Store(Arc::new(InMemory::new()), partition);
+    let both = lakes_at(vec![
+        place(Partition::Date),
+        place(Partition::DateAndTenant),
+    ]);
+    assert_holds(&both).await;
+    let lakes = both.open().await;
+    let (own, _) = lakes.own().next().unwrap();
+    for dataset in Dataset::ALL {
+        for (lake, is_own) in [(lakes.shared(), false), (own, true)] {
+            let rows = both.rows_in(lake, dataset).await;
+            assert!(!rows.is_empty(), "{dataset}: each has some");
+            for piece in rows {
+                let tenants = piece.column_by_name("tenant_id").unwrap();
+                let mut tenants = tenants.as_string::<i32>().iter().flatten();
+                assert!(
+                    tenants.all(|t| (t == "acme") == is_own),
+                    "{dataset}: a row in another's lake"
+                );
+            }
+        }
+    }
 }
 
 #[tokio::test]

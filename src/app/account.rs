@@ -22,13 +22,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 use weir_ingest::log::{DatasetStatus, Log};
-use weir_lake::Lake;
+use weir_lake::Lakes;
 use weir_ledger::Account;
 use weir_model::Dataset;
 use weir_sinks::{DeadError, DeadLetters, lake};
 
 use crate::app::Node;
-use crate::app::ledger::{account_json, price_lists};
+use crate::app::ledger::{account_json, ledgers, price_lists};
 use crate::app::prices::PriceBook;
 
 /// The account of one dataset at one sink.
@@ -157,7 +157,7 @@ pub(crate) fn of_memory(node: &Node) -> Vec<Line> {
 ///
 /// Where the sink or the log cannot be read.
 pub(crate) async fn recount(node: &Node) -> anyhow::Result<Report> {
-    recount_parts(&node.log, &node.lake, &node.dead).await
+    recount_parts(&node.log, &node.lakes, &node.dead).await
 }
 
 /// Recounts a running node, and computes its ledger's account; it reads all spans of the lake.
@@ -168,19 +168,23 @@ pub(crate) async fn recount(node: &Node) -> anyhow::Result<Report> {
 pub(crate) async fn verify(node: &Node) -> anyhow::Result<Report> {
     let mut report = recount(node).await?;
     if node.booking.is_some() {
-        report.ledger = Some(Box::pin(of_ledger(&node.lake, &node.prices)).await?);
+        report.ledger = Some(Box::pin(of_ledger(&node.lakes, &node.prices)).await?);
     }
     Ok(report)
 }
 
-/// The account of the ledger in `lake`.
+/// The account of the ledgers in all lakes together.
 ///
 /// # Errors
 ///
 /// Where a table cannot be read.
-pub(crate) async fn of_ledger(lake: &Lake, book: &Arc<PriceBook>) -> anyhow::Result<Account> {
+pub(crate) async fn of_ledger(lakes: &Lakes, book: &Arc<PriceBook>) -> anyhow::Result<Account> {
     let prices = price_lists(book);
-    Ok(weir_ledger::account(lake, prices.as_ref()).await?)
+    let mut sum = Account::default();
+    for (lake, name) in ledgers(lakes) {
+        sum.add(&weir_ledger::account(lake, name, prices.as_ref()).await?);
+    }
+    Ok(sum)
 }
 
 /// Recounts from the parts themselves.
@@ -190,12 +194,12 @@ pub(crate) async fn of_ledger(lake: &Lake, book: &Arc<PriceBook>) -> anyhow::Res
 /// As [`recount`].
 pub(crate) async fn recount_parts(
     log: &Log,
-    lake: &Lake,
+    lakes: &Lakes,
     dead: &DeadLetters,
 ) -> anyhow::Result<Report> {
     let mut lines = Vec::new();
     for dataset in Dataset::RECEIVED {
-        lines.push(line(log, lake, dead, dataset).await?);
+        lines.push(line(log, lakes, dead, dataset).await?);
     }
     Ok(Report {
         node: log.node().as_str().to_owned(),
@@ -206,7 +210,7 @@ pub(crate) async fn recount_parts(
 
 async fn line(
     log: &Log,
-    lake: &Lake,
+    lakes: &Lakes,
     dead: &DeadLetters,
     dataset: Dataset,
 ) -> anyhow::Result<Line> {
@@ -218,14 +222,14 @@ async fn line(
         .collect();
     let mut lasts = Vec::new();
     for under in &pinned {
-        let last = lake.last_batch(dataset, &under.node).await?;
+        let last = lakes.last_batch(dataset, &under.node).await?;
         lasts.push((under, last.unwrap_or(0)));
     }
     let (after, lost) = accepted(log, dataset);
     let letters = dead.list()?;
     let (mut stored, mut pending, mut set_aside) = (0, 0, 0);
     for (under, last) in lasts {
-        let counts = lake.count_rows(dataset, &under.node, 1, last).await?;
+        let counts = lakes.count_rows(dataset, &under.node, 1, last).await?;
         stored += counts.values().sum::<u64>();
         let open = under.blocks.iter().filter(|block| block.batch() > last);
         pending += open.map(|block| count(block.rows())).sum::<u64>();

@@ -1,4 +1,7 @@
-//! The ledger beside the node: its thread, its lease, and what can be asked of it.
+//! The ledgers beside the node, one for each lake: their threads, their leases, and what can be
+//! asked of them.
+//!
+//! A trace is one tenant's, and so lies in one lake: the ledgers know nothing of each other.
 //!
 //! It computes for long stretches, so it has a thread of its own among those that may block; only
 //! the lease's signs of life run beside the requests.
@@ -9,9 +12,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use weir_lake::Lake;
-use weir_ledger::{Account, LedgerConfig, LedgerError, PriceLists, Shown, Status};
-use weir_model::{Clock, TenantId};
+use weir_lake::{Lake, Lakes};
+use weir_ledger::{
+    Account, LEDGER_NODE, LedgerConfig, LedgerError, OWN_LEDGER_NODE, PriceLists, Shown, Status,
+};
+use weir_model::{Clock, NodeId, TenantId};
 use weir_transforms::Prices;
 
 use crate::app::parts::size;
@@ -38,16 +43,22 @@ pub(crate) fn price_lists(book: &Arc<PriceBook>) -> Arc<dyn PriceLists> {
     Arc::new(Book(Arc::clone(book)))
 }
 
-/// The ledger of a running node.
+/// The ledgers in `lakes`, with the names that their bookings are under.
+pub(crate) fn ledgers(lakes: &Lakes) -> impl Iterator<Item = (&Arc<Lake>, &'static NodeId)> {
+    let own = lakes.own().map(|(lake, _)| (lake, &*OWN_LEDGER_NODE));
+    std::iter::once((lakes.shared(), &*LEDGER_NODE)).chain(own)
+}
+
+/// The ledgers of a running node.
 #[derive(Debug)]
 pub(crate) struct Booking {
-    status: Arc<Mutex<Arc<Status>>>,
+    status: Vec<Arc<Mutex<Arc<Status>>>>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     clock: Arc<dyn Clock>,
 }
 
-/// What the ledger works on.
+/// What a ledger works on.
 #[derive(Clone, Debug)]
 struct Parts {
     lake: Arc<Lake>,
@@ -57,13 +68,25 @@ struct Parts {
     node: String,
 }
 
-/// The ledger's own configuration.
-pub(crate) fn ledger_config(config: &Config) -> LedgerConfig {
+/// The own configuration of the ledger in `lake`, one of `of`: what all may take is shared evenly.
+pub(crate) fn ledger_config(
+    config: &Config,
+    (lake, node): (&Lake, &NodeId),
+    of: &Lakes,
+) -> LedgerConfig {
     let set = &config.ledger;
+    let count = of.all().count().max(1);
+    let mut folder = config.data_dir.join("ledger");
+    if node != &*LEDGER_NODE {
+        // What is kept of one lake must never be taken for what is kept of another.
+        let place = blake3::hash(lake.url().as_str().as_bytes()).to_hex();
+        folder = config.data_dir.join("ledgers").join(place.as_str());
+    }
     LedgerConfig {
-        folder: config.data_dir.join("ledger"),
-        memory_bytes: size(set.memory),
-        disk_bytes: set.facts_disk,
+        node: node.clone(),
+        folder,
+        memory_bytes: size(set.memory) / count,
+        disk_bytes: set.facts_disk / u64::try_from(count).unwrap_or(1),
         facts_kept: set.facts_kept,
         lookback: set.lookback,
         keep_every: set.facts_written,
@@ -73,51 +96,69 @@ pub(crate) fn ledger_config(config: &Config) -> LedgerConfig {
 }
 
 impl Booking {
-    /// Starts the ledger of `node`; `None` where it is switched off.
+    /// Starts the ledgers of `node`, one for each lake; `None` where they are switched off.
     ///
     /// # Errors
     ///
-    /// Where its store cannot be opened.
+    /// Where a store cannot be opened.
     pub(crate) fn start(
         config: &Config,
-        lake: &Arc<Lake>,
+        lakes: &Lakes,
         (clock, prices): (&Arc<dyn Clock>, &Arc<PriceBook>),
         node: &str,
     ) -> Result<Option<Self>, Box<dyn std::error::Error + Send + Sync>> {
         if !config.ledger.enabled {
             return Ok(None);
         }
-        let parts = Parts {
-            lake: Arc::clone(lake),
-            prices: price_lists(prices),
-            clock: Arc::clone(clock),
-            config: ledger_config(config),
-            node: node.to_owned(),
-        };
-        let (ledger, lease) = parts.open()?;
         let (stop, stopped) = watch::channel(false);
-        let (held, holds) = watch::channel(false);
-        let status = Arc::new(Mutex::new(ledger.status()));
-        let length = parts.config.lease;
-        let keep = weir_ledger::keep_lease(lease, length, held, stopped.clone());
-        let shown = Arc::clone(&status);
-        let work = work(parts, ledger, shown, (holds, stopped));
-        let tasks = vec![tokio::spawn(keep), tokio::spawn(work)];
+        let mut opened = Vec::new();
+        for (lake, name) in ledgers(lakes) {
+            let parts = Parts {
+                lake: Arc::clone(lake),
+                prices: price_lists(prices),
+                clock: Arc::clone(clock),
+                config: ledger_config(config, (lake, name), lakes),
+                node: node.to_owned(),
+            };
+            opened.push((parts.open()?, parts));
+        }
+        let (mut all, mut tasks) = (Vec::new(), Vec::new());
+        for ((ledger, lease), parts) in opened {
+            let (held, holds) = watch::channel(false);
+            let status = Arc::new(Mutex::new(ledger.status()));
+            all.push(Arc::clone(&status));
+            let length = parts.config.lease;
+            let keep = weir_ledger::keep_lease(lease, length, held, stopped.clone());
+            tasks.push(tokio::spawn(keep));
+            let work = work(parts, ledger, status, (holds, stopped.clone()));
+            tasks.push(tokio::spawn(work));
+        }
         Ok(Some(Self {
-            status,
+            status: all,
             stop,
             tasks: Mutex::new(tasks),
             clock: Arc::clone(clock),
         }))
     }
 
-    /// How it stands.
+    /// How they stand, together.
     pub(crate) fn shown(&self) -> Shown {
-        let status = Arc::clone(&self.status.lock());
-        status.shown(self.clock.now_us())
+        let now_us = self.clock.now_us();
+        let each = self.status.iter().map(|status| {
+            let status = Arc::clone(&status.lock());
+            status.shown(now_us)
+        });
+        each.reduce(Shown::with).unwrap_or_default()
     }
 
-    /// Stops it: the last commit is made or not, and the store is written.
+    /// Whether this node is the one that books in the lake at `place` among all, as far as it knows.
+    pub(crate) fn books(&self, place: usize) -> bool {
+        let status = self.status.get(place);
+        let status = status.map(|status| Arc::clone(&status.lock()));
+        status.is_some_and(|status| status.shown(self.clock.now_us()).booking)
+    }
+
+    /// Stops them: the last commit is made or not, and the stores are written.
     pub(crate) async fn stop(&self) {
         self.stop.send_replace(true);
         let tasks = std::mem::take(&mut *self.tasks.lock());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use weir_ingest::log::Log;
-use weir_lake::Lake;
+use weir_lake::Lakes;
 use weir_model::Dataset;
 use weir_queries::Engine;
 use weir_sinks::{DeadLetters, Delivery};
@@ -21,6 +21,7 @@ use crate::app::ledger::Booking;
 use crate::app::prices::PriceBook;
 use crate::app::reach::Reached;
 use crate::app::running::Addresses;
+use crate::app::sinks::Fanout;
 use crate::http::refusal::Refusal;
 use crate::http::tls::Certificates;
 use crate::telemetry::Telemetry;
@@ -39,9 +40,11 @@ pub(crate) struct Node {
     /// The log.
     pub(crate) log: Arc<Log>,
     /// The tables.
-    pub(crate) lake: Arc<Lake>,
+    pub(crate) lakes: Lakes,
     /// The way from the one to the other.
     pub(crate) delivery: Delivery,
+    /// The way from the log to the other sinks.
+    pub(crate) fanout: Fanout,
     /// The ledger, where it is switched on.
     pub(crate) booking: Option<Booking>,
     /// What the lake refused for good.

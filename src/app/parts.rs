@@ -1,5 +1,6 @@
 //! The parts of a node, opened in their order; also what offline commands need of them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use tokio::sync::Semaphore;
 use weir_ingest::admission::Budget;
 use weir_ingest::decode::Limits;
 use weir_ingest::log::{Log, LogConfig, OpenReport};
-use weir_lake::{Lake, LakeConfig, Partition};
+use weir_lake::{LakeConfig, LakeError, Lakes, Partition};
 use weir_model::{Clock, Dataset};
 use weir_queries::EngineConfig;
 use weir_sinks::DeadLetters;
@@ -29,7 +30,7 @@ pub(crate) struct Stores {
     /// The log, which holds the directory's lock.
     pub(crate) log: Arc<Log>,
     /// The tables.
-    pub(crate) lake: Arc<Lake>,
+    pub(crate) lakes: Lakes,
     /// What a sink refused for good.
     pub(crate) dead: Arc<DeadLetters>,
     /// Whether the lake answers.
@@ -50,13 +51,12 @@ impl Stores {
             path: dir.clone(),
             source,
         })?;
-        let lake = Lake::configured(&lake_config(config));
-        let lake = Arc::new(lake.map_err(|source| StartError::Lake { source })?);
+        let lakes = lakes(config).map_err(|source| StartError::Lake { source })?;
         refuse_newer(config).await?;
-        let reached = match reach::look(&lake).await? {
+        let reached = match reach::look(&lakes).await? {
             Answer::Here => true,
-            Answer::Silent(error) => {
-                tracing::warn!(lake = %lake.url(), error, "lake.unreachable");
+            Answer::Silent { lake, error } => {
+                tracing::warn!(lake, error, "lake.unreachable");
                 false
             }
         };
@@ -77,7 +77,7 @@ impl Stores {
         };
         Ok(Self {
             log,
-            lake,
+            lakes,
             dead: Arc::new(dead),
             reached: Reached::new(reached),
             budget,
@@ -93,9 +93,9 @@ impl Stores {
         })
     }
 
-    /// Tells the log what the lake holds of this node, so that no number is used twice.
+    /// Tells the log what any lake holds of this node, so that no number is used twice.
     ///
-    /// Where the lake gives no answer, it may be ahead of this directory: the node then goes on
+    /// Where a lake gives no answer, it may be ahead of this directory: the node then goes on
     /// under a new name, of which the lake holds nothing for certain.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Stores {
         for dataset in Dataset::RECEIVED {
             let node = self.log.node();
             let last = match self.reached.get() {
-                true => reach::within(self.lake.last_batch(dataset, &node)).await?,
+                true => reach::within(self.lakes.high_water(dataset, &node)).await?,
                 false => Err(String::new()),
             };
             let Ok(last) = last else {
@@ -210,16 +210,24 @@ fn log_config(config: &Config, budget: &Budget) -> LogConfig {
     }
 }
 
-/// The lake's own configuration.
-pub(crate) fn lake_config(config: &Config) -> LakeConfig {
-    LakeConfig {
-        url: config.lake_url(),
-        options: config.lake.options.clone(),
+/// All lakes, of which nothing is asked yet; local folders are made.
+///
+/// # Errors
+///
+/// Where a place or an option cannot be used, or two lakes lie in each other.
+pub(crate) fn lakes(config: &Config) -> Result<Lakes, LakeError> {
+    let at = |url: String, options: &BTreeMap<String, String>| LakeConfig {
+        url,
+        options: options.clone(),
         partition: match config.lake.partition.as_str() {
             "date" => Partition::Date,
             _ => Partition::DateAndTenant,
         },
-    }
+    };
+    let own = config.lake.tenants.iter();
+    let own = own.map(|(tenant, lake)| (tenant.clone(), at(lake.url.clone(), &lake.options)));
+    let default = at(config.lake_url(), &config.lake.options);
+    Lakes::configured(&default, &own.collect())
 }
 
 /// The engine's own configuration.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use weir_lake::{Lake, LakeError};
+use futures::future;
+use weir_lake::{Lake, LakeError, Lakes};
 use weir_model::FoundLayout;
 use weir_model::layout::Verdict;
 
@@ -24,10 +25,15 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// What a question came to.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// The lake answers, and this program reads its tables.
+    /// The lakes answer, and this program reads their tables.
     Here,
-    /// It gives no answer; why, for the log.
-    Silent(String),
+    /// One gives no answer.
+    Silent {
+        /// Which, without credentials.
+        lake: String,
+        /// Why, for the log.
+        error: String,
+    },
 }
 
 /// Whether the lake has answered since the start; clones share it.
@@ -50,22 +56,46 @@ impl Reached {
     }
 }
 
-/// Asks the lake for its tables' logs, once.
+/// Asks the lakes for their tables' logs, once. Whoever owns a tenant's lake can shut it: one that
+/// refuses counts as one that is silent, so that the others' rows are still accepted.
 ///
 /// # Errors
 ///
-/// Where the place refuses, or holds what a newer weir wrote.
-pub(crate) async fn look(lake: &Lake) -> Result<Answer, StartError> {
-    within(async {
-        let found = lake.layouts().await?;
-        Ok(newer(found))
-    })
-    .await
-    .and_then(|looked| match looked {
+/// Where the default lake refuses, or any holds what a newer weir wrote.
+pub(crate) async fn look(lakes: &Lakes) -> Result<Answer, StartError> {
+    let own = lakes.own().map(|(lake, _)| async move {
+        match look_at(lake).await {
+            Err(StartError::Lake { source }) => {
+                let error = format!("{:#}", anyhow::Error::new(source));
+                tracing::error!(lake = %lake.url(), error, "lake.refused");
+                Ok(silent(lake, error))
+            }
+            other => other,
+        }
+    });
+    let (default, own) = future::join(look_at(lakes.shared()), future::join_all(own)).await;
+    let mut worst = default?;
+    for answer in own {
+        let answer = answer?;
+        if matches!(worst, Answer::Here) {
+            worst = answer;
+        }
+    }
+    Ok(worst)
+}
+
+async fn look_at(lake: &Lake) -> Result<Answer, StartError> {
+    let looked = within(async { Ok(newer(lake.layouts().await?)) }).await?;
+    match looked {
         Ok(Some(layout)) => Err(StartError::Newer { layout }),
         Ok(None) => Ok(Answer::Here),
-        Err(why) => Ok(Answer::Silent(why)),
-    })
+        Err(why) => Ok(silent(lake, why)),
+    }
+}
+
+fn silent(lake: &Lake, error: String) -> Answer {
+    let lake = lake.url().to_string();
+    Answer::Silent { lake, error }
 }
 
 /// Does `work` with the lake; the inner error is why there was no answer.
@@ -90,7 +120,7 @@ pub(crate) fn newer(found: Vec<FoundLayout>) -> Option<FoundLayout> {
     found.find(|layout| layout.verdict() == Verdict::Newer)
 }
 
-/// Asks until the lake answers, or the node stops.
+/// Asks until all lakes answer, or the node stops.
 pub(crate) async fn until_reached(node: &Node) {
     while !node.lake_reached.get() {
         tokio::select! {
@@ -98,12 +128,12 @@ pub(crate) async fn until_reached(node: &Node) {
             () = node.stopping() => return,
             () = tokio::time::sleep(PAUSE) => {}
         }
-        match look(&node.lake).await {
+        match look(&node.lakes).await {
             Ok(Answer::Here) => {
                 node.lake_reached.set();
                 tracing::info!("lake.reached");
             }
-            Ok(Answer::Silent(error)) => tracing::debug!(error, "lake.silent"),
+            Ok(Answer::Silent { lake, error }) => tracing::debug!(lake, error, "lake.silent"),
             Err(error) => {
                 // Nothing is written to it; a person must act, and is told again and again.
                 let error = format!("{:#}", anyhow::Error::new(error));

@@ -30,6 +30,7 @@ use crate::app::parts::{self, Stores};
 use crate::app::prices::{self, PriceBook};
 use crate::app::reach;
 use crate::app::rollups;
+use crate::app::sinks::Fanout;
 pub(crate) use crate::app::start_error::StartError;
 use crate::config::{Config, Listen};
 use crate::http::conn::Host;
@@ -195,7 +196,8 @@ impl App {
                 booking.stop().await;
             }
         };
-        tokio::join!(requests, self.node.delivery.stop(), booking);
+        let sinks = self.node.fanout.stop();
+        tokio::join!(requests, self.node.delivery.stop(), sinks, booking);
         self.node.log.close().await?;
         self.node.telemetry.stop().await;
         Ok(())
@@ -292,7 +294,7 @@ fn build(
 ) -> Result<Node, StartError> {
     let Stores {
         log,
-        lake,
+        lakes,
         dead,
         reached,
         budget,
@@ -310,7 +312,7 @@ fn build(
         }
     };
     let recent = Arc::<Log>::clone(&log);
-    let engine = Engine::new(Arc::clone(&lake), recent, parts::engine_config(config));
+    let engine = Engine::new(lakes.clone(), recent, parts::engine_config(config));
     let engine = engine.map_err(|e| state("the query engine")(e.into()))?;
     let own_clock = Arc::clone(&clock);
     let intake = Intake::new(intake::Parts {
@@ -324,12 +326,14 @@ fn build(
     });
     let budgets = Budgets::open(&config.budgets.file);
     let budgets = budgets.map_err(|e| state("the file of budgets")(e.into()))?;
-    let sink = LakeSink::new(Arc::clone(&lake))
+    let sink = LakeSink::new(lakes.clone())
         .with_flush_interval(config.lake.flush_interval)
         .with_flush_rows(parts::size(config.lake.flush_rows));
     let base = Base::take(&log, &dead).map_err(|e| state("dead letters")(e.into()))?;
     let telemetry = telemetry::start();
-    let sink = Metered::new(Arc::new(sink), telemetry.clone(), budget);
+    let memory = (budget, Arc::default());
+    let fanout = Fanout::start(config, &log, &dead, (telemetry.clone(), memory.clone()))?;
+    let sink = Metered::new(Arc::new(sink), telemetry.clone(), memory);
     let commits = sink.commits();
     let delivery = Delivery::start(
         Arc::new(sink),
@@ -338,7 +342,7 @@ fn build(
         Arc::clone(&dead),
         DeliveryConfig::default(),
     );
-    let booking = Booking::start(config, &lake, (&own_clock, &prices), log.node().as_str());
+    let booking = Booking::start(config, &lakes, (&own_clock, &prices), log.node().as_str());
     let booking = booking.map_err(state("the ledger"))?;
     Ok(Node {
         intake,
@@ -346,11 +350,12 @@ fn build(
         access,
         prices,
         engine,
-        lake_shown: lake.url().to_string(),
+        lake_shown: lakes.shared().url().to_string(),
         lake_reached: reached,
         log,
-        lake,
+        lakes,
         delivery,
+        fanout,
         dead,
         question_bytes_max: parts::question_bytes_max(config),
         base,

@@ -3,6 +3,7 @@
 //! It makes an entry in the ledger's order, an object beside the tables. Whichever node books sees
 //! it within seconds and books the difference; what was booked before stays in the ledger.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +11,12 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use serde_json::{Value, json};
-use weir_lake::Lake;
+use weir_lake::{Lake, Lakes};
 use weir_ledger::{Ledger, LedgerConfig, Preview, PriceLists, Reprice};
 use weir_model::{Clock as _, SystemClock, TenantId};
 
-use crate::app::ledger::{dollars, ledger_config, price_lists};
-use crate::app::parts::lake_config;
+use crate::app::ledger::{dollars, ledger_config, ledgers, price_lists};
+use crate::app::parts::lakes;
 use crate::app::prices::PriceBook;
 use crate::cli::exit::Exit;
 use crate::cli::out;
@@ -54,42 +55,58 @@ fn moment(text: &str) -> Result<i64, String> {
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     ensure!(args.from < args.to, "--from must lie before --to");
     let config = args.place.config()?;
-    let lake = Arc::new(Lake::open(&lake_config(&config)).await?);
+    let lakes = lakes(&config)?;
     let book = Arc::new(PriceBook::open(&config)?);
     let prices = price_lists(&book);
-    let entry = entry(&args, &lake, prices.as_ref()).await?;
-    ensure!(!entry.lists.is_empty(), "nothing is booked of that time");
-    // A look from outside: what it keeps is only for this look, and all of it is read when wanted.
-    let scratch = Scratch::new(&config.data_dir)?;
-    let own = LedgerConfig {
-        folder: scratch.0.clone(),
-        facts_kept: Duration::ZERO,
-        lookback: Duration::ZERO,
-        ..ledger_config(&config)
-    };
-    let mut ledger = Ledger::open(lake, prices, Arc::new(SystemClock), own)?;
-    let preview = Box::pin(ledger.preview(&entry)).await?;
-    let number = if args.dry_run {
-        None
-    } else {
-        Some(ledger.enter(&entry).await?)
-    };
+    let mut all = Vec::new();
+    for (lake, name) in ledgers(&lakes) {
+        let entry = entry(&args, (&lakes, lake), prices.as_ref()).await?;
+        if !entry.lists.is_empty() {
+            all.push((lake, name, entry));
+        }
+    }
+    ensure!(!all.is_empty(), "nothing is booked of that time");
+    let mut sum = Preview::default();
+    let (mut lists, mut numbers) = (BTreeMap::new(), Vec::new());
+    for (lake, name, entry) in all {
+        // A look from outside: what it keeps is only for this look, and all of it is read when
+        // wanted.
+        let scratch = Scratch::new(&config.data_dir)?;
+        let own = LedgerConfig {
+            folder: scratch.0.clone(),
+            facts_kept: Duration::ZERO,
+            lookback: Duration::ZERO,
+            ..ledger_config(&config, (lake, name), &lakes)
+        };
+        let (lake, prices) = (Arc::clone(lake), Arc::clone(&prices));
+        let mut ledger = Ledger::open(lake, prices, Arc::new(SystemClock), own)?;
+        sum.add(&Box::pin(ledger.preview(&entry)).await?);
+        if !args.dry_run {
+            numbers.push(ledger.enter(&entry).await?);
+        }
+        lists.extend(entry.lists);
+    }
     if args.place.json() {
-        out::line(&as_json(&entry, &preview, number).to_string())?;
+        out::line(&as_json(&lists, &sum, &numbers).to_string())?;
     } else {
-        out::line(&text(&preview, number))?;
+        out::line(&text(&sum, &numbers))?;
     }
     Ok(Exit::OK)
 }
 
-/// The entry: each tenant by the list that its new calls are priced by.
-async fn entry(args: &Args, lake: &Lake, prices: &dyn PriceLists) -> anyhow::Result<Reprice> {
+/// The entry for the ledger of `lake`: each tenant by the list that its new calls are priced by.
+async fn entry(
+    args: &Args,
+    (lakes, lake): (&Lakes, &Arc<Lake>),
+    prices: &dyn PriceLists,
+) -> anyhow::Result<Reprice> {
     let named = args
         .tenant
         .iter()
         .map(|t| TenantId::new(t).context("--tenant"));
     let mut tenants: Vec<TenantId> = named.collect::<Result<_, _>>()?;
-    if tenants.is_empty() {
+    tenants.retain(|tenant| lakes.of(tenant).any(|of| Arc::ptr_eq(of, lake)));
+    if args.tenant.is_empty() {
         tenants.extend(weir_ledger::tenants(lake, (args.from, args.to)).await?);
     }
     let list = |tenant: &TenantId| {
@@ -122,10 +139,12 @@ impl Drop for Scratch {
     }
 }
 
-fn as_json(entry: &Reprice, preview: &Preview, number: Option<i64>) -> Value {
+/// The entry's number, and where several lakes have a ledger, those of all entries.
+fn as_json(lists: &BTreeMap<String, String>, preview: &Preview, numbers: &[i64]) -> Value {
     json!({
-        "entry": number,
-        "lists": entry.lists,
+        "entry": numbers.first(),
+        "entries": numbers,
+        "lists": lists,
         "traces": preview.traces,
         "calls": preview.calls,
         "before_usd": dollars(preview.before),
@@ -134,11 +153,15 @@ fn as_json(entry: &Reprice, preview: &Preview, number: Option<i64>) -> Value {
     })
 }
 
-fn text(preview: &Preview, number: Option<i64>) -> String {
-    let what = number.map_or_else(
-        || "nothing was changed (--dry-run)".to_owned(),
-        |n| format!("entry {n} of the ledger; the node that books applies it within seconds"),
-    );
+fn text(preview: &Preview, numbers: &[i64]) -> String {
+    let what = match numbers {
+        [] => "nothing was changed (--dry-run)".to_owned(),
+        [n] => format!("entry {n} of the ledger; the node that books applies it within seconds"),
+        all => format!(
+            "an entry in each of {} ledgers; the nodes that book apply them within seconds",
+            all.len()
+        ),
+    };
     format!(
         "{} traces have calls of that time; {} calls change from {} to {} USD, by {}\n{what}",
         preview.traces,

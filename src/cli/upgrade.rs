@@ -7,16 +7,14 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use weir_lake::Lake;
 use weir_model::FoundLayout;
 use weir_model::layout::Verdict;
 
 use crate::app::layouts;
-use crate::app::parts::lake_config;
+use crate::app::parts::lakes;
 use crate::cli::exit::Exit;
 use crate::cli::out;
 use crate::cli::place::Place;
-use crate::config::Config;
 
 /// What it takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,16 +38,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         );
         return Ok(Exit::USAGE);
     }
-    let config = args.place.config()?;
-    let dir = &config.data_dir;
+    let mut config = args.place.config()?;
+    let dir = &config.data_dir.clone();
     anyhow::ensure!(
         dir.try_exists()?,
         "there is no directory {}; name one with --data-dir",
         dir.display()
     );
     let mut found = layouts::in_directory(dir)?;
-    if !args.no_lake && has_lake(&config)? {
-        found.extend(Lake::configured(&lake_config(&config))?.layouts().await?);
+    if !args.no_lake && is_there(&config.lake_url())? {
+        let own = &mut config.lake.tenants;
+        own.retain(|_, lake| is_there(&lake.url).unwrap_or(true));
+        found.extend(lakes(&config)?.layouts().await?);
     }
     let ok = found.iter().all(is_readable);
     if args.place.json() {
@@ -61,13 +61,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 /// A lake in a folder that is not there would be made by looking at it.
-fn has_lake(config: &Config) -> anyhow::Result<bool> {
-    let url = config.lake_url();
-    let folder = url.strip_prefix("file://").unwrap_or(&url);
+fn is_there(url: &str) -> std::io::Result<bool> {
+    let folder = url.strip_prefix("file://").unwrap_or(url);
     if folder.contains("://") {
         return Ok(!url.starts_with("memory:"));
     }
-    Ok(Path::new(folder).try_exists()?)
+    Path::new(folder).try_exists()
 }
 
 fn is_readable(layout: &FoundLayout) -> bool {

@@ -64,7 +64,7 @@ async fn offline(args: &Args) -> anyhow::Result<Value> {
     );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stores = Stores::open(&config, &clock).await?;
-    let report = account::recount_parts(&stores.log, &stores.lake, &stores.dead).await;
+    let report = account::recount_parts(&stores.log, &stores.lakes, &stores.dead).await;
     let ledger = match config.ledger.enabled {
         true => Some(ledger_of(&config, &stores).await),
         false => None,
@@ -77,7 +77,7 @@ async fn offline(args: &Args) -> anyhow::Result<Value> {
 
 async fn ledger_of(config: &Config, stores: &Stores) -> anyhow::Result<Account> {
     let book = Arc::new(PriceBook::open(config)?);
-    Box::pin(account::of_ledger(&stores.lake, &book)).await
+    Box::pin(account::of_ledger(&stores.lakes, &book)).await
 }
 
 /// The ledger's account as lines; nothing where it was not computed.

@@ -13,8 +13,10 @@ pub(crate) mod document;
 pub(crate) mod file;
 pub(crate) mod load;
 pub(crate) mod mapping_file;
+pub(crate) mod places;
 pub(crate) mod prices_file;
 pub(crate) mod setting;
+pub(crate) mod sinks;
 pub(crate) mod table;
 pub(crate) mod tree;
 
@@ -24,6 +26,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use load::{Faults, Sources, load};
+use places::TenantLakes;
+pub(crate) use sinks::{SinkConfig, Sinks, Target, sink_of_kind};
 
 /// Everything that can be set, as the program uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) state: State,
     /// What a tenant may use that has no quotas of its own.
     pub(crate) quota: Quota,
+    /// Where rows go besides the lake, by name.
+    pub(crate) sinks: Sinks,
 }
 
 /// Where the node listens.
@@ -184,6 +190,8 @@ pub(crate) struct Lake {
     pub(crate) url: String,
     /// Options of the object store.
     pub(crate) options: BTreeMap<String, String>,
+    /// Lakes of single tenants.
+    pub(crate) tenants: TenantLakes,
     /// `tenant_date` or `date`.
     pub(crate) partition: String,
     /// How long rows gather before a commit.
@@ -340,6 +348,7 @@ impl Default for Config {
             lake: Lake {
                 url: String::new(),
                 options: BTreeMap::new(),
+                tenants: TenantLakes::new(),
                 partition: "tenant_date".into(),
                 flush_interval: Duration::from_secs(10),
                 flush_rows: 32 << 10,
@@ -397,6 +406,7 @@ impl Default for Config {
                 storage: None,
                 burst: Duration::from_secs(10),
             },
+            sinks: Sinks::new(),
         }
     }
 }

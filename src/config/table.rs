@@ -156,6 +156,18 @@ const STATE: &[Setting] = &[
         lake.options,
         "Options of the object store, as `aws_access_key_id`, `aws_region` or `aws_endpoint`; what is not given is taken from the store's usual variables. `aws_server_side_encryption: aws:kms` with `aws_sse_kms_key_id` has S3 encrypt each object with that key."
     ),
+    Setting {
+        path: "lake.tenants",
+        kind: Kind::TenantLakes,
+        secret: true,
+        help: "Lakes of single tenants, each as `NAME: {url: ..., options: {...}}`: their rows, and what is booked of them, go there and nowhere else, under the key, account or region that its options name. Options are not taken over from `lake.options`. Tenants of the same lake share it; else none may lie in another. All nodes want the same map. What a tenant had before stays where it was and is read too. Of a lake that is taken out of the map nothing is read.",
+        get: |config| Value::TenantLakes(config.lake.tenants.clone()),
+        set: |config, value| {
+            if let Value::TenantLakes(value) = value {
+                config.lake.tenants = value;
+            }
+        },
+    },
     setting!(
         "lake.partition",
         Kind::OneOf(&["tenant_date", "date"]),
@@ -384,6 +396,11 @@ mod tests {
                 Value::Address(_) => Value::Address(([10, 0, 0, 1], 1).into()),
                 Value::Ceiling(_) => Value::Ceiling(Some(7)),
                 Value::Map(_) => Value::Map([("a".into(), "b".into())].into()),
+                Value::List(_) => Value::List(vec!["a".into()]),
+                Value::TenantLakes(_) => {
+                    let lakes = crate::config::places::read("{a: {url: b}}");
+                    Value::TenantLakes(lakes.unwrap())
+                }
             };
             (setting.set)(&mut config, other.clone());
             assert_eq!((setting.get)(&config), other, "{}", setting.path);

@@ -63,7 +63,8 @@ pub(crate) fn read(text: &str, wrong: &mut Wrong) -> Tree {
     )
 }
 
-fn tree(yaml: &MarkedYaml<'_>, wrong: &mut Wrong) -> Tree {
+/// A part of a file that is read by other means; what is not understood is a fault.
+pub(crate) fn tree(yaml: &MarkedYaml<'_>, wrong: &mut Wrong) -> Tree {
     let place = yaml.span.start.into();
     let node = match &yaml.data {
         _ if file::is_empty(yaml) => Node::Empty,

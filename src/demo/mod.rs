@@ -134,7 +134,7 @@ async fn show(app: &App, folder: &Folder, exit: bool) -> anyhow::Result<()> {
 async fn booked(app: &App) -> anyhow::Result<Account> {
     let give_up = Instant::now() + LAKE_WITHIN;
     loop {
-        let account = Box::pin(account::of_ledger(&app.node().lake, &app.node().prices)).await?;
+        let account = Box::pin(account::of_ledger(&app.node().lakes, &app.node().prices)).await?;
         if account.closes() && account.bookings > 0 && account.pending_batches == 0 {
             return Ok(account);
         }

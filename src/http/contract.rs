@@ -125,6 +125,10 @@ pub(crate) static ROWS: &[Row] = &[
     row("bad_question", 400, &[Query], Never, "The body is neither `{\"sql\": ...}` nor SQL."),
     row("unknown_format", 400, &[Query], Never, "`format` is none of json, csv, arrow and parquet."),
     row("bad_rollup", 400, &[Query], Never, "A parameter of a rollup is not known or cannot be read."),
+    row("bad_setting", 400, &[Query], Never, "A budget or a mark cannot be read; `detail` says what of it."),
+    row("set_in_file", 409, &[Query], Never, "`budgets.file` has a budget for the same thing, which only the server's operator changes."),
+    row("too_many_set", 409, &[Query], Never, "The tenant has set as many of the kind as it may."),
+    row("not_set", 404, &[Query], Never, "There is no such budget, mark or price list."),
     row("query_rows", 422, &[Query], Never, "A rollup has more groups than `query.rows`: a shorter time, or fewer dimensions."),
     row("sql_invalid", 400, &[Query], Never, "The SQL is wrong; `detail` speaks of it."),
     row("table_unknown", 400, &[Query], Never, "There is no such table."),
@@ -149,6 +153,7 @@ pub(crate) static ROWS: &[Row] = &[
     row("quota_rows", 429, STORES, After, "The tenant or the key has used up its rows a second."),
     row("quota_storage", 429, STORES, After, "The tenant holds as much in the lake as its quota allows."),
     // Of this server.
+    row("state_unavailable", 503, &[Query], After, "The state of tenants cannot be changed just now; nothing was set."),
     row("keys_unconfirmed", 503, ALL, After, "Whether the key holds could not be asked for longer than `state.grace`."),
     row("overloaded", 503, CALLS, After, "Requests in flight hold all of `limits.in_flight`."),
     row("request_timeout", 503, ALL, After, "The request took longer than `limits.request_timeout`; sent again, it is not stored twice where resends are folded."),

@@ -21,8 +21,10 @@ pub(crate) mod refusal;
 pub(crate) mod rollups;
 pub(crate) mod routes;
 pub(crate) mod rpc_status;
+pub(crate) mod settings;
 pub(crate) mod surround;
 pub(crate) mod tail;
+pub(crate) mod tariffs;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod tls;

@@ -143,6 +143,20 @@ pub(crate) async fn arrive_within(
     if request.method() != Method::POST {
         return Err(Refusal::method("POST"));
     }
+    arrive_by_any(node, request, scope, limits).await
+}
+
+/// As [`arrive_within`], whatever the method.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) async fn arrive_by_any(
+    node: &Node,
+    request: Request,
+    scope: Scope,
+    limits: BodyLimits,
+) -> Result<Arrived, Refusal> {
     let (head, stream) = request.into_parts();
     let caller = auth::caller(node, &head.headers, scope)?;
     node.check_open()?;

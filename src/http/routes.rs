@@ -14,8 +14,8 @@ use axum::routing::{any, get, post};
 use crate::app::Node;
 use crate::http::refusal::Refusal;
 use crate::http::{
-    admin, audit, costs, events, health, metrics, ocsf, openapi, otlp, query, rollups, surround,
-    tail,
+    admin, audit, costs, events, health, metrics, ocsf, openapi, otlp, query, rollups, settings,
+    surround, tail, tariffs,
 };
 
 /// The HTTP API: everything.
@@ -43,6 +43,28 @@ pub(crate) fn api(node: &Arc<Node>) -> Router {
         .route(
             "/v1/observability/costs/forecast",
             get(costs::forecast).fallback(only_get),
+        )
+        .route(
+            "/v1/observability/costs/budget",
+            get(settings::budgets)
+                .put(settings::put_budget)
+                .delete(settings::drop_budget)
+                .fallback(only_set),
+        )
+        .route(
+            "/v1/reconciliations",
+            get(settings::marks)
+                .put(settings::put_mark)
+                .delete(settings::drop_mark)
+                .fallback(only_set),
+        )
+        .route(
+            "/v1/prices/tariffs/{name}",
+            get(tariffs::tariff).fallback(only_get),
+        )
+        .route(
+            "/v1/prices/tariffs/{name}/list",
+            get(tariffs::list).fallback(only_get),
         )
         .route("/v1/tail", get(tail::watch).fallback(only_get))
         .route("/v1/status", get(admin::status).fallback(only_get))
@@ -93,6 +115,10 @@ async fn only_post() -> Response {
 
 async fn only_get() -> Response {
     Refusal::method("GET").into_response()
+}
+
+async fn only_set() -> Response {
+    Refusal::method("GET, PUT and DELETE").into_response()
 }
 
 async fn unknown(State(_): State<Arc<Node>>, request: Request) -> Response {

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use arrow_array::RecordBatch;
 use weir_lake::{Lake, Snapshot};
-use weir_model::Dataset;
+use weir_model::{Dataset, NodeId};
 
 use super::reprice::key_of;
 use super::{EventTable, EventTerms, TABLES, columns, to_bookings};
 use crate::LedgerError;
 use crate::cells::Cells;
-use crate::place::{LEDGER_NODE, Place};
+use crate::place::Place;
 use crate::window::{Cursors, Reader, Window};
 
 /// Events that are looked at in one pass over the files; a larger lake takes several.
@@ -41,7 +41,7 @@ struct Known {
 /// Recounts all tables of events up to the ledger's cursors.
 pub(crate) async fn account(
     lake: &Lake,
-    (ledger, place): (&Snapshot, &Place),
+    (ledger, node, place): (&Snapshot, &NodeId, &Place),
     terms: EventTerms<'_>,
 ) -> Result<EventAccount, LedgerError> {
     let mut account = EventAccount::default();
@@ -59,7 +59,7 @@ pub(crate) async fn account(
                 known: HashMap::new(),
             };
             recount.rows(&events, cursors).await?;
-            recount.bookings(ledger, place.batch).await?;
+            recount.bookings(ledger, (node, place.batch)).await?;
             recount.add_to(&mut account);
         }
     }
@@ -98,8 +98,12 @@ impl Recount<'_> {
         Ok(())
     }
 
-    async fn bookings(&mut self, ledger: &Snapshot, batch: i64) -> Result<(), LedgerError> {
-        let to = Cursors::from([(LEDGER_NODE.clone(), batch)]);
+    async fn bookings(
+        &mut self,
+        ledger: &Snapshot,
+        (node, batch): (&NodeId, i64),
+    ) -> Result<(), LedgerError> {
+        let to = Cursors::from([(node.clone(), batch)]);
         let window = Window::between(&Cursors::new(), &to);
         let mut reader = Reader::new(Dataset::CostLedger, BOOKED.into_iter());
         let lake = self.lake;

@@ -17,7 +17,7 @@ use super::{EventTable, EventTerms, TABLES, columns, to_bookings};
 use crate::LedgerError;
 use crate::cells::Cells;
 use crate::ledger::Ledger;
-use crate::place::{LEDGER_NODE, Place};
+use crate::place::Place;
 use crate::prices::Reprice;
 use crate::reprice::{began, may_concern};
 use crate::status::add;
@@ -240,7 +240,7 @@ impl Ledger {
         entry: &Reprice,
         wanted: &Gathered,
     ) -> Result<Gathered, LedgerError> {
-        let to = Cursors::from([(LEDGER_NODE.clone(), place.batch)]);
+        let to = Cursors::from([(self.config.node.clone(), place.batch)]);
         let window = Window::between(&Cursors::new(), &to);
         let names = Dataset::CostLedger.columns().iter().map(|c| c.name);
         let mut reader = Reader::new(Dataset::CostLedger, names);

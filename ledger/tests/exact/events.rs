@@ -13,7 +13,7 @@ use arrow_array::{
 use arrow_schema::Field;
 use futures::TryStreamExt;
 use proptest::prelude::*;
-use weir_ledger::{LedgerError, Reprice, account};
+use weir_ledger::{LEDGER_NODE, LedgerError, Reprice, account};
 use weir_model::Dataset;
 
 use super::rig::{Dice, Lists, NOON, SECOND, Span, World, settle};
@@ -212,7 +212,9 @@ async fn one_world(seed: u64, events: &[Event]) {
     let mut last = world.ledger("three").await;
     settle(&mut last).await;
     assert_eq!(booked(&world).await, expected(events), "seed {seed}");
-    let account = account(&*world.lake().await, &Lists).await.unwrap();
+    let account = account(&*world.lake().await, &LEDGER_NODE, &Lists)
+        .await
+        .unwrap();
     assert!(account.closes(), "seed {seed}: {account:?}");
     let sums = expected(events);
     let count: i64 = sums.values().map(|s| s.0).sum();
@@ -403,7 +405,9 @@ async fn an_entry_prices_events_anew_and_leaves_what_was_reported() {
     assert_eq!(of("acme", "telemetry_event"), (5, 4, 41 + 3 * 10_000, 0));
     assert_eq!(of("acme", "log_event"), (1, 1, 10_000, 0));
     assert_eq!(of("zeta", "telemetry_event"), (1, 0, 0, 0));
-    let account = account(&*world.lake().await, &Lists).await.unwrap();
+    let account = account(&*world.lake().await, &LEDGER_NODE, &Lists)
+        .await
+        .unwrap();
     assert!(account.closes(), "{account:?}");
     assert_eq!(account.events_booked, 41 + 40_000);
     // Again, by the same list: nothing is left to change.

@@ -286,6 +286,7 @@ impl World {
 
     pub(crate) fn config(&self, name: &str) -> LedgerConfig {
         LedgerConfig {
+            node: weir_ledger::LEDGER_NODE.clone(),
             folder: self.folder(name),
             memory_bytes: 64 << 20,
             disk_bytes: 256 << 20,

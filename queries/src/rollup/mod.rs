@@ -23,6 +23,7 @@
 
 mod answer;
 mod question;
+mod reconciled;
 
 use std::fmt::Write as _;
 
@@ -30,8 +31,9 @@ use weir_lake::Snapshot;
 use weir_model::Dataset;
 use weir_model::schema::ledger::SOURCES;
 
-pub use answer::{Rollup, RollupSums};
+pub use answer::{Basis, Rollup, RollupSums};
 pub use question::{Dimension, RollupQuestion};
+pub use reconciled::Reconciled;
 
 /// A table that only views and rollups see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +99,7 @@ fn columns() -> Vec<&'static str> {
 
 impl SumsTable {
     /// What stands behind its name, where `sums` is the state of its table of sums.
-    pub(crate) fn sql(&self, sums: Option<&Snapshot>) -> String {
+    pub(crate) fn sql<'a>(&self, sums: impl Iterator<Item = &'a Snapshot>) -> String {
         let Some(period) = self.period else {
             return PREFERRED.to_owned();
         };
@@ -107,7 +109,7 @@ impl SumsTable {
             return format!("SELECT *, {rank} AS source_rank FROM ({sql})");
         };
         let mut joined = " WHERE ";
-        for (node, last) in sums.into_iter().flat_map(Snapshot::nodes) {
+        for (node, last) in sums.flat_map(Snapshot::nodes) {
             // A node's name is of hex digits. Writing to a text cannot fail.
             let _ = write!(sql, "{joined}(_node <> '{node}' OR _batch > {last})");
             joined = " AND ";

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::answer::COUNTS;
+use super::answer::{COUNTS, DERIVED};
+use super::reconciled::{Reconciled, any_of, quoted};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
@@ -154,6 +155,8 @@ pub struct RollupQuestion {
     pub by: Vec<Dimension>,
     /// Only calls with these values. Periods of time cannot stand here.
     pub only: Vec<(Dimension, String)>,
+    /// What was held against a bill: the calls in it are counted as `reconciled_calls`.
+    pub reconciled: Vec<Reconciled>,
 }
 
 /// A range of time that one table answers, in microseconds.
@@ -218,7 +221,15 @@ impl RollupQuestion {
                 wanted.push(dimension.sql());
             }
         }
-        wanted.extend(COUNTS.iter().filter(|c| **c != "unattributed_calls"));
+        let of_bills: Vec<String> = self.reconciled.iter().filter_map(Reconciled::sql).collect();
+        if !of_bills.is_empty() {
+            let told = ["provider", "model"].into_iter();
+            wanted.extend(
+                told.filter(|name| !wanted.contains(name))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        wanted.extend(COUNTS.iter().filter(|c| !DERIVED.contains(c)));
         wanted.extend(super::answer::MONEY);
         wanted.push("latency_histogram");
         let wanted = wanted.join(", ");
@@ -246,9 +257,14 @@ impl RollupQuestion {
         sql.push_str(
             "CASE WHEN source_rank = preferred_rank THEN NULL ELSE source END AS other_source",
         );
+        let reconciled = match any_of(&of_bills) {
+            None => "CAST(0 AS BIGINT)".to_owned(),
+            Some(condition) => format!("CASE WHEN {condition} THEN calls ELSE 0 END"),
+        };
         for name in COUNTS.into_iter().chain(super::answer::MONEY) {
             let value = match name {
                 "unattributed_calls" => "CASE WHEN skill IS NULL THEN calls ELSE 0 END",
+                "reconciled_calls" => &reconciled,
                 name => name,
             };
             let _ = write!(sql, ", sum({value}) AS {name}");
@@ -276,7 +292,7 @@ impl RollupQuestion {
             if value == dimension.unknown() {
                 all.push(format!("{column} IS NULL"));
             } else {
-                all.push(format!("{column} = '{}'", value.replace('\'', "''")));
+                all.push(format!("{column} = {}", quoted(value)));
             }
         }
         whereas(&all)

@@ -15,6 +15,7 @@ mod fixture;
 mod hostile;
 mod isolation;
 mod limits;
+mod own_lakes;
 mod plans;
 mod ranges;
 mod reference;

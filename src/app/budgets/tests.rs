@@ -14,6 +14,7 @@ const NOW_US: i64 = 1_794_832_200_000_000;
 
 fn budget(limit: i128) -> Arc<Budget> {
     Arc::new(Budget {
+        origin: Origin::File,
         tenant: TenantId::local(),
         scope: None,
         name: None,
@@ -162,7 +163,7 @@ async fn a_budget_shows_in_answers_metrics_and_the_webhook() {
         ..Booking::at(node.intake.clock.now_us())
     };
     let batch = ledger_batch(1, &[booking(), booking()]);
-    node.lake
+    node.lakes
         .append(Dataset::CostLedger, &[batch])
         .await
         .unwrap();

@@ -19,6 +19,9 @@ pub(crate) enum Cut {
     Idle,
     /// Its client did not answer to a ping of HTTP/2.
     Ping,
+    /// Its client reset streams of HTTP/2 again and again, had the server reset them, or sent frames
+    /// that cost the server and say nothing.
+    Flood,
     /// Too much was left of a refused body, or it came too slowly.
     Unread,
     /// The node stopped, and it had not ended within the drain time.
@@ -27,7 +30,7 @@ pub(crate) enum Cut {
 
 impl Cut {
     /// All of them.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Peer,
         Self::Handshake,
         Self::FirstByte,
@@ -35,6 +38,7 @@ impl Cut {
         Self::KeepAlive,
         Self::Idle,
         Self::Ping,
+        Self::Flood,
         Self::Unread,
         Self::Drain,
     ];
@@ -50,9 +54,25 @@ impl Cut {
             Self::KeepAlive => "keep_alive",
             Self::Idle => "idle",
             Self::Ping => "ping",
+            Self::Flood => "flood",
             Self::Unread => "unread_body",
             Self::Drain => "drain",
         }
+    }
+}
+
+impl Cut {
+    /// Why HTTP's own machinery has ended a connection with `error`; `None` where its client did, or
+    /// broke the rules in a way that is no attack.
+    pub(crate) fn by_http(error: &hyper::Error) -> Option<Self> {
+        if error.is_timeout() {
+            // All other timers are the socket's: this is hyper's, of pings.
+            return Some(Self::Ping);
+        }
+        let http2 = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
+        let ours = http2.is_go_away() && http2.is_library();
+        let calm = http2.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+        (ours && calm).then_some(Self::Flood)
     }
 }
 

@@ -233,9 +233,8 @@ where
             }
         }
     };
-    if ended.as_ref().is_err_and(hyper::Error::is_timeout) {
-        // All other timers are the socket's: this is hyper's, of pings.
-        pace.cut(Cut::Ping);
+    if let Some(why) = ended.as_ref().err().and_then(Cut::by_http) {
+        pace.cut(why);
     }
     Ok(ended?)
 }

@@ -149,6 +149,8 @@ families! {
         "Budgets by how they stand: on_track, at_risk, exceeded, or unknown until summed up";
     BUDGET_USED = Gauge "weir_budget_used_ratio" ["tenant", "scope", "name"],
         "The share of a budget that is spent, where `metrics.tenants` allows to name tenants";
+    COMMITMENT_USED = Gauge "weir_commitment_used_ratio" ["tenant", "name"],
+        "The share of a commitment of `prices.file` that is used, where tenants may be named";
     LOG_FSYNC = Histogram "weir_log_fsync_seconds" [], "How long the fsync of a group commit takes";
     LOG_ENCODE = Counter "weir_log_encode_seconds_total" [], "Time spent encoding frames";
     LOG_REFUSED = Counter "weir_log_refused_total" [], "Requests refused as the log was full";

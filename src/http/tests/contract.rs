@@ -61,6 +61,15 @@ const ELSEWHERE: &[(&str, Option<Door>, &str)] = &[
     ("query_failed", None, "queries/tests/sql"),
     ("query_memory", None, "queries/tests/sql"),
     ("query_rows", None, "src/http/tests/rollups.rs"),
+    ("bad_setting", None, "src/http/tests/settings.rs"),
+    ("set_in_file", None, "src/http/tests/settings.rs"),
+    ("too_many_set", None, "store/tests/contract.rs"),
+    ("not_set", None, "src/http/tests/settings.rs"),
+    (
+        "state_unavailable",
+        None,
+        "store/tests: the state must be out of reach",
+    ),
     ("expired_key", None, "store/tests: the clock must move"),
     (
         "keys_unconfirmed",

@@ -6,12 +6,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::app::rig::Rig;
+use crate::http::conn::cuts::Cut;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADERS: u8 = 1;
 const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -149,6 +151,52 @@ async fn a_client_that_withdraws_request_after_request_is_cut_off() {
     let farewell = wait(&mut stream, GOAWAY).await;
     assert_eq!(farewell.code(), 11);
     while next(&mut stream).await.is_some() {}
+    assert_eq!(cuts(&rig).await, [(Cut::Flood, 1)]);
+    rig.app.stop().await.unwrap();
+}
+
+/// What was counted once something is: the count may come a moment after the farewell.
+async fn cuts(rig: &Rig) -> Vec<(Cut, u64)> {
+    let counted = &rig.app.node().intake.counters.cuts;
+    for _ in 0..500 {
+        let found: Vec<_> = counted.read().filter(|(_, count)| *count > 0).collect();
+        if !found.is_empty() {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Vec::new()
+}
+
+/// The head of a request that never ends, in frames of nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_without_an_end_is_cut_off() {
+    let rig = Rig::start().await;
+    let mut stream = connect(&rig).await;
+    let mut flood = frame(HEADERS, 0, 1, &request(POST, "/v1/traces"));
+    for _ in 0..2_000 {
+        flood.extend(frame(CONTINUATION, 0, 1, &[]));
+    }
+    let _ = stream.write_all(&flood).await;
+    let farewell = wait(&mut stream, GOAWAY).await;
+    assert_eq!(farewell.code(), 11);
+    assert_eq!(cuts(&rig).await, [(Cut::Flood, 1)]);
+    rig.app.stop().await.unwrap();
+}
+
+/// A client that breaks the rules once is told so; it is no flood.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slip_is_not_counted_as_an_attack() {
+    let rig = Rig::start().await;
+    let mut stream = connect(&rig).await;
+    // Headers on stream 0, which is the connection's own.
+    let slip = frame(HEADERS, END_HEADERS, 0, &request(POST, "/v1/traces"));
+    stream.write_all(&slip).await.unwrap();
+    let farewell = wait(&mut stream, GOAWAY).await;
+    assert_eq!(farewell.code(), 1, "PROTOCOL_ERROR");
+    while next(&mut stream).await.is_some() {}
+    let counted = rig.app.node().intake.counters.cuts.read();
+    assert_eq!(counted.map(|(_, count)| count).sum::<u64>(), 0);
     rig.app.stop().await.unwrap();
 }
 
