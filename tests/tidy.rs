@@ -12,11 +12,12 @@ use anyhow::{Context, Result, ensure};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("lake", &["model"]),
-    ("store", &["model"]),
+    ("postgres", &[]),
+    ("store", &["model", "postgres"]),
     ("transforms", &["model"]),
     ("ledger", &["model", "lake", "transforms"]),
     ("ingest", &["model"]),
-    ("sinks", &["model", "lake"]),
+    ("sinks", &["model", "lake", "postgres"]),
     ("queries", &["model", "lake"]),
     (
         "benches",
@@ -44,8 +45,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const ONE_HOME: &[(&str, &[&str])] = &[
     ("datafusion", &["queries"]),
     ("deltalake", &["lake"]),
-    ("rusqlite", &["store"]),
-    ("tokio-postgres", &["store"]),
+    ("rusqlite", &["store", "sinks"]),
+    ("tokio-postgres", &["store", "sinks", "postgres"]),
     ("axum", &["."]),
     ("clap", &[".", "xtask"]),
     ("tonic", &["."]),

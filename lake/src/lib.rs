@@ -18,6 +18,7 @@
 //! * A reader sees all rows of a commit or none: files that no commit names do not exist for it.
 //! * When [`Lake::append`] returns `Ok`, files and commit are durable.
 
+mod again;
 mod checkpoint;
 mod commit;
 mod count;

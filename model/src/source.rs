@@ -39,6 +39,15 @@ pub enum SourceError {
         /// The batch that cannot be had any more.
         number: i64,
     },
+    /// The batches up to `through` are not for this reader: none of their rows is. It goes on
+    /// behind them.
+    #[error("batches of `{dataset}` up to {through} are not for this reader")]
+    Skip {
+        /// Which table's.
+        dataset: Dataset,
+        /// The last of them.
+        through: i64,
+    },
     /// The source is closing; nothing more will come.
     #[error("the source is closing")]
     Closed,
@@ -48,7 +57,7 @@ impl Classify for SourceError {
     fn fault(&self) -> Fault {
         match self {
             Self::Read { .. } => Fault::Transient { after: None },
-            Self::Lost { .. } | Self::Closed => Fault::Permanent,
+            Self::Lost { .. } | Self::Skip { .. } | Self::Closed => Fault::Permanent,
         }
     }
 }
@@ -78,6 +87,12 @@ pub trait BatchSource: Send + Sync + std::fmt::Debug {
 
     /// The number of the last sealed batch of `dataset`; 0 where there is none.
     fn last_sealed(&self, dataset: Dataset) -> i64;
+
+    /// The node whose batch `number` of `dataset` is: a node that took a new name goes on with its
+    /// numbers, and what it sealed before keeps the old name.
+    fn node_of(&self, _dataset: Dataset, _number: i64) -> NodeId {
+        self.node()
+    }
 }
 
 /// The cursor could not be made durable; the old one still holds.

@@ -6,11 +6,13 @@
 //! * A receipt means that readers see the rows, every value as it was.
 //! * A replay adds nothing: of the same run, of an older batch, of batches grouped another way,
 //!   by the same instance or by one that was opened after a restart.
-//! * A batch that comes in pieces ends up whole but for the rows that were left out.
+//! * A batch that comes in pieces ends up whole but for the rows that were left out, and one that
+//!   lacks rows from the start keeps the names of the others.
 //! * Writers of several nodes do not lose each other's rows, and two writers that both believe to
 //!   be one node store its rows once.
 //! * The counts that the sink gives are those that a reader finds.
 
+mod proven;
 mod rows;
 
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use async_trait::async_trait;
 use weir_model::{Batch, BatchId, Dataset, Fault, NodeId};
 
 use crate::{Part, Sink};
+pub use proven::{CAPABILITIES, Proven, record};
 pub use rows::sample_rows;
 
 /// Rows of a batch in the suite.
@@ -62,12 +65,14 @@ pub fn sample_batch(dataset: Dataset, node: &NodeId, number: i64) -> Batch {
     }
 }
 
-/// Checks that the sinks of `destination` keep their word, for every dataset.
+/// Checks that the sinks of `destination` keep their word, for every dataset, and gives what that
+/// proves, to be [`record`]ed.
 ///
 /// # Panics
 ///
 /// Where one breaks it, saying which part.
-pub async fn assert_holds(destination: &dyn Destination) {
+pub async fn assert_holds(destination: &dyn Destination) -> Proven {
+    let mut tells_last = true;
     for dataset in Dataset::ALL {
         let suite = Suite {
             destination,
@@ -76,7 +81,32 @@ pub async fn assert_holds(destination: &dyn Destination) {
         };
         Box::pin(suite.once()).await;
         Box::pin(suite.pieces()).await;
+        Box::pin(suite.gaps()).await;
         Box::pin(suite.together()).await;
+        let last = destination
+            .sink()
+            .await
+            .last_batch(dataset, &suite.node)
+            .await;
+        tells_last &= matches!(last, Ok(Some(_)));
+    }
+    let engine = match destination.sink().await.probe().await {
+        Ok(engine) => engine,
+        Err(error) => panic!("the sink cannot say what it is: {error}"),
+    };
+    let shown = [
+        "every_column",
+        "exactly_once",
+        "pieces",
+        "gaps",
+        "several_writers",
+        "counted",
+    ];
+    let last = tells_last.then_some("last_batch");
+    let shown = shown.into_iter().chain(last);
+    Proven {
+        engine,
+        capabilities: shown.map(str::to_owned).collect(),
     }
 }
 
@@ -184,6 +214,32 @@ impl Suite<'_> {
         self.last(&sink, Some(6)).await;
     }
 
+    /// Batches of which not every row goes to this sink: those that do keep their names.
+    async fn gaps(&self) {
+        let dataset = self.dataset;
+        let sink = self.destination.sink().await;
+        let whole = thinned(&sample_batch(dataset, &self.node, 7));
+        let cut = thinned(&sample_batch(dataset, &self.node, 8));
+        let pieces = [0..20, 20..60].map(|rows| Part::piece(cut.clone(), rows));
+        let mut wanted = self.whole([1, 2, 3, 4, 6]);
+        let fifth = sample_batch(dataset, &self.node, 5);
+        let fifth = [0..7, 7..29, 30..60].map(|rows| Part::piece(fifth.clone(), rows));
+        wanted.extend(fifth.into_iter().flatten());
+        for part in [Some(Part::whole(whole))]
+            .into_iter()
+            .chain(pieces)
+            .flatten()
+        {
+            for stored in [part.len() as u64, 0] {
+                let got = write(&sink, std::slice::from_ref(&part)).await;
+                assert_eq!(got, stored, "{dataset}: rows of a batch with gaps, once");
+            }
+            wanted.push(part);
+            self.check(&sink, &wanted, "a batch with gaps").await;
+        }
+        self.last(&sink, Some(8)).await;
+    }
+
     /// Writers at the same time.
     async fn together(&self) {
         let writers = [1, 2, 3, 3].map(|n| async move {
@@ -207,6 +263,16 @@ impl Suite<'_> {
                 .check(&sink, &wanted, "writers at the same time")
                 .await;
         }
+    }
+}
+
+/// `batch` without every third row, the first among them.
+fn thinned(batch: &Batch) -> Batch {
+    let rows = 0..batch.rows().num_rows();
+    let kept = UInt64Array::from_iter_values(rows.filter(|at| at % 3 != 0).map(|at| at as u64));
+    match take_record_batch(batch.rows(), &kept) {
+        Ok(rows) => batch.with_rows(rows),
+        Err(error) => panic!("the suite's own rows are wrong: {error}"),
     }
 }
 

@@ -14,19 +14,22 @@
 //! * All of it is durable before the cursor moves over the batch.
 //! * Dropping a letter deletes its rows and keeps the note, so that the account still closes.
 
-mod disk;
+pub(crate) mod disk;
 mod layouts;
 mod letter;
+mod replay;
 mod splits;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use parking_lot::Mutex;
 use weir_model::{Clock, Dataset, NodeId};
 
-pub use layouts::layouts;
-pub use letter::{DeadLetter, LetterId};
+pub use layouts::{layouts, sink_layouts};
+pub use letter::{DeadLetter, InvalidLetterId, LetterId};
+pub use replay::replay_node;
 pub(crate) use splits::Splits;
 
 use crate::Part;
@@ -70,6 +73,12 @@ pub enum DeadError {
         /// As given.
         name: String,
     },
+    /// Another letter has been offered to the sink, and it is not known what became of it.
+    #[error("the replay of `{id}` has not come to an end; replay that letter first")]
+    Unfinished {
+        /// Which.
+        id: LetterId,
+    },
     /// There is no such letter, or its rows were dropped.
     #[error("there is no dead letter `{id}`, or its rows were dropped")]
     Missing {
@@ -83,6 +92,8 @@ pub enum DeadError {
 pub struct DeadLetters {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
+    /// Held while a number for a replay is given out.
+    numbering: Mutex<()>,
 }
 
 impl DeadLetters {
@@ -96,6 +107,7 @@ impl DeadLetters {
         Ok(Self {
             folder: folder.to_owned(),
             clock,
+            numbering: Mutex::default(),
         })
     }
 
@@ -132,6 +144,8 @@ impl DeadLetters {
             reason: reason.to_owned(),
             at_us: self.clock.now_us(),
             dropped_us: None,
+            replay: None,
+            replayed_us: None,
         };
         disk::write_json(&folder.join(id.note_file()), &note)?;
         Ok(note.letter(id))
@@ -167,10 +181,15 @@ impl DeadLetters {
     /// [`DeadError::Missing`] where there is none, or its rows were dropped.
     pub fn show(&self, id: &LetterId) -> Result<(DeadLetter, Vec<RecordBatch>), DeadError> {
         let folder = self.of(&id.sink)?;
-        let letter = letter::find(&folder, id)?.filter(|l| l.dropped_us.is_none());
+        let letter = letter::find(&folder, id)?.filter(DeadLetter::has_rows);
         let letter = letter.ok_or_else(|| DeadError::Missing { id: id.to_string() })?;
         let rows = letter::decode(&folder.join(id.rows_file()))?;
         Ok((letter, rows))
+    }
+
+    /// The rows of a letter of the lake that was not dropped, replayed or not.
+    pub(crate) fn rows_of(&self, id: &LetterId) -> Result<Vec<RecordBatch>, DeadError> {
+        letter::decode(&self.of(&id.sink)?.join(id.rows_file()))
     }
 
     /// Deletes a letter's rows for good. The note stays, with the time.
@@ -182,7 +201,7 @@ impl DeadLetters {
         let folder = self.of(&id.sink)?;
         let found = letter::find(&folder, id)?;
         let mut letter = found.ok_or_else(|| DeadError::Missing { id: id.to_string() })?;
-        if letter.dropped_us.is_none() {
+        if letter.has_rows() {
             letter.dropped_us = Some(self.clock.now_us());
             disk::write_json(&folder.join(id.note_file()), &Note::of(&letter))?;
         }
@@ -190,14 +209,16 @@ impl DeadLetters {
         Ok(letter)
     }
 
-    /// How many rows of `node` are set aside for `sink`, dropped ones included.
+    /// How many rows of `node` are set aside for `sink`, dropped ones included and replayed ones
+    /// not.
     ///
     /// # Errors
     ///
     /// Where the folder or a note cannot be read.
     pub fn count(&self, sink: &str, dataset: Dataset, node: &NodeId) -> Result<u64, DeadError> {
         let letters = letter::all(sink, &self.of(sink)?)?;
-        let ours = letters.iter().map(|l| (&l.id.part, l.rows));
+        let kept = letters.iter().filter(|l| !l.is_replayed());
+        let ours = kept.map(|l| (&l.id.part, l.rows));
         let ours = ours.filter(|(part, _)| part.dataset == dataset && part.node == *node);
         Ok(ours.map(|(_, rows)| rows).sum())
     }

@@ -21,14 +21,26 @@ pub mod clickhouse;
 pub mod contract;
 pub mod dead;
 pub mod delivery;
+mod derived;
 pub mod lake;
 pub mod memory;
 pub mod outbound;
+pub mod postgres;
+mod refill;
+pub mod route;
 mod secret;
 mod sink;
+mod sql;
+pub mod sqlite;
 pub mod testing;
 
-pub use dead::{DeadError, DeadLetter, DeadLetters, layouts as dead_layouts};
+pub use dead::{
+    DeadError, DeadLetter, DeadLetters, InvalidLetterId, LetterId, layouts as dead_layouts,
+    replay_node, sink_layouts,
+};
 pub use delivery::{DatasetStatus, Delivery, DeliveryConfig, DeliveryStatus};
+pub use derived::{ByDataset, Derived};
+pub use refill::Refill;
+pub use route::{Route, RouteBook, Routed};
 pub use secret::Secret;
 pub use sink::{Engine, Part, PartId, Receipt, Sink, SinkError};

@@ -23,7 +23,7 @@ use url::Url;
 use weir_lake::{Lake, LakeConfig, LakeFile, Lakes, Partition};
 use weir_model::{Dataset, TenantId};
 use weir_sinks::Sink;
-use weir_sinks::contract::{Destination, assert_holds};
+use weir_sinks::contract::{Destination, assert_holds, record};
 use weir_sinks::lake::LakeSink;
 use weir_sinks::memory::MemorySink;
 
@@ -145,13 +145,15 @@ fn with_folders(dataset: Dataset, file: &LakeFile, rows: &RecordBatch) -> Record
 
 #[tokio::test]
 async fn the_memory_sink_holds() {
-    assert_holds(&Memory(MemorySink::new("memory"))).await;
+    let proven = assert_holds(&Memory(MemorySink::new("memory"))).await;
+    record("memory", &proven);
 }
 
 #[tokio::test]
 async fn the_lake_in_memory_holds() {
     let store = Arc::new(InMemory::new());
-    assert_holds(&lake_at(Place::Store(store, Partition::DateAndTenant))).await;
+    let proven = assert_holds(&lake_at(Place::Store(store, Partition::DateAndTenant))).await;
+    record("lake (memory)", &proven);
 }
 
 #[tokio::test]
@@ -193,7 +195,8 @@ async fn the_lake_on_the_local_disk_holds() {
         url: dir.path().join("a lake").to_str().unwrap().to_owned(),
         ..LakeConfig::default()
     };
-    assert_holds(&lake_at(Place::Config(config))).await;
+    let proven = assert_holds(&lake_at(Place::Config(config))).await;
+    record("lake (local disk)", &proven);
 }
 
 #[tokio::test]
@@ -215,7 +218,8 @@ async fn the_lake_on_s3_holds() {
         options: BTreeMap::from(options.map(|(k, v)| (k.to_owned(), v.to_owned()))),
         ..LakeConfig::default()
     };
-    assert_holds(&lake_at(Place::Config(config))).await;
+    let proven = assert_holds(&lake_at(Place::Config(config))).await;
+    record("lake (S3)", &proven);
 }
 
 #[tokio::test]
@@ -231,5 +235,6 @@ async fn the_lake_on_azure_holds() {
         options: BTreeMap::from(options.map(|(k, v)| (k.to_owned(), v.to_owned()))),
         ..LakeConfig::default()
     };
-    assert_holds(&lake_at(Place::Config(config))).await;
+    let proven = assert_holds(&lake_at(Place::Config(config))).await;
+    record("lake (Azure)", &proven);
 }

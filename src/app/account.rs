@@ -1,4 +1,5 @@
-//! The closing account: accepted = stored + set aside + pending + lost, by dataset and sink.
+//! The closing account: accepted = stored + set aside + pending + routed out + lost, by dataset and
+//! sink.
 //!
 //! [`of_memory`] says what the node believes, for metrics: what was there at the start ([`Base`])
 //! and what the sink has given receipts for since. [`recount`] asks the sink itself: it
@@ -25,11 +26,12 @@ use weir_ingest::log::{DatasetStatus, Log};
 use weir_lake::Lakes;
 use weir_ledger::Account;
 use weir_model::Dataset;
-use weir_sinks::{DeadError, DeadLetters, lake};
+use weir_sinks::{DeadError, DeadLetters, lake, replay_node};
 
 use crate::app::Node;
 use crate::app::ledger::{account_json, ledgers, price_lists};
 use crate::app::prices::PriceBook;
+use crate::app::sinks::{Counted, Outlet};
 
 /// The account of one dataset at one sink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +48,8 @@ pub(crate) struct Line {
     pub(crate) set_aside: u64,
     /// Rows that it has still to get.
     pub(crate) pending: u64,
+    /// Rows that do not go there by its routes.
+    pub(crate) routed_out: u64,
     /// Rows that the log lost to damage.
     pub(crate) lost: u64,
     /// What is missing (below zero) or too many (above).
@@ -106,6 +110,7 @@ impl Base {
             let ours = letters.iter().filter(|letter| {
                 let part = &letter.id.part;
                 letter.id.sink == lake::NAME
+                    && !letter.is_replayed()
                     && part.dataset == status.dataset
                     && nodes.contains(&part.node)
                     && part.batch <= settled
@@ -140,6 +145,7 @@ pub(crate) fn of_memory(node: &Node) -> Vec<Line> {
             stored: stored + since.map_or(0, |d| d.stored_rows),
             set_aside: set_aside + since.map_or(0, |d| d.set_aside_rows),
             pending: status.recent_rows,
+            routed_out: 0,
             lost: status.lost_rows,
             difference: 0,
         };
@@ -157,7 +163,8 @@ pub(crate) fn of_memory(node: &Node) -> Vec<Line> {
 ///
 /// Where the sink or the log cannot be read.
 pub(crate) async fn recount(node: &Node) -> anyhow::Result<Report> {
-    recount_parts(&node.log, &node.lakes, &node.dead).await
+    let sinks: Vec<Counted> = node.fanout.outlets().iter().map(Outlet::counted).collect();
+    recount_parts((&node.log, &node.lakes, &node.dead), &sinks).await
 }
 
 /// Recounts a running node, and computes its ledger's account; it reads all spans of the lake.
@@ -193,13 +200,15 @@ pub(crate) async fn of_ledger(lakes: &Lakes, book: &Arc<PriceBook>) -> anyhow::R
 ///
 /// As [`recount`].
 pub(crate) async fn recount_parts(
-    log: &Log,
-    lakes: &Lakes,
-    dead: &DeadLetters,
+    (log, lakes, dead): (&Log, &Lakes, &DeadLetters),
+    sinks: &[Counted],
 ) -> anyhow::Result<Report> {
     let mut lines = Vec::new();
     for dataset in Dataset::RECEIVED {
         lines.push(line(log, lakes, dead, dataset).await?);
+    }
+    for sink in sinks {
+        lines.extend(sink.recount(log, lakes, dead).await?);
     }
     Ok(Report {
         node: log.node().as_str().to_owned(),
@@ -236,11 +245,15 @@ async fn line(
         let ours = letters.iter().filter(|letter| {
             let part = &letter.id.part;
             letter.id.sink == lake::NAME
+                && !letter.is_replayed()
                 && part.dataset == dataset
                 && part.node == under.node
                 && part.batch <= last
         });
         set_aside += ours.map(|letter| letter.rows).sum::<u64>();
+        let again = replay_node(&under.node);
+        let counts = lakes.count_rows(dataset, &again, 1, i64::MAX).await?;
+        stored += counts.values().sum::<u64>();
     }
     Ok(balance(
         Line {
@@ -250,6 +263,7 @@ async fn line(
             stored,
             set_aside,
             pending,
+            routed_out: 0,
             lost,
             difference: 0,
         },
@@ -259,8 +273,8 @@ async fn line(
 
 /// Settles how many rows were accepted and by how many the rest disagrees, where between `before`
 /// and `line.accepted` rows were accepted while counting.
-fn balance(mut line: Line, before: u64) -> Line {
-    let found = line.stored + line.set_aside + line.pending + line.lost;
+pub(crate) fn balance(mut line: Line, before: u64) -> Line {
+    let found = line.stored + line.set_aside + line.pending + line.routed_out + line.lost;
     let after = line.accepted;
     line.accepted = found.clamp(before, after.max(before));
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -268,7 +282,8 @@ fn balance(mut line: Line, before: u64) -> Line {
     line
 }
 
-fn accepted(log: &Log, dataset: Dataset) -> (u64, u64) {
+/// Rows of `dataset` that were accepted, and those that the log lost.
+pub(crate) fn accepted(log: &Log, dataset: Dataset) -> (u64, u64) {
     let status = log.status();
     let ours = status.datasets.iter().find(|d| d.dataset == dataset);
     ours.map_or((0, 0), |d| (d.accepted_rows, d.lost_rows))
@@ -290,6 +305,7 @@ mod tests {
             stored,
             set_aside: 1,
             pending,
+            routed_out: 0,
             lost: 0,
             difference: 0,
         }

@@ -15,7 +15,7 @@ pub(crate) fn in_directory(dir: &Path) -> anyhow::Result<Vec<FoundLayout>> {
     Ok(found)
 }
 
-/// What is kept beside the log: keys and dead letters.
+/// What is kept beside the log: keys, dead letters and the routes of sinks.
 ///
 /// # Errors
 ///
@@ -23,5 +23,6 @@ pub(crate) fn in_directory(dir: &Path) -> anyhow::Result<Vec<FoundLayout>> {
 pub(crate) fn beside_the_log(dir: &Path) -> anyhow::Result<Vec<FoundLayout>> {
     let mut found: Vec<FoundLayout> = weir_store::layout(dir)?.into_iter().collect();
     found.extend(weir_sinks::dead_layouts(&dir.join("dead"))?);
+    found.extend(weir_sinks::sink_layouts(&dir.join("sinks"))?);
     Ok(found)
 }

@@ -9,6 +9,7 @@
 pub(crate) mod access;
 pub(crate) mod account;
 pub(crate) mod arrivals;
+pub(crate) mod backends;
 pub(crate) mod budgets;
 pub(crate) mod counters;
 pub(crate) mod duplicates;

@@ -167,10 +167,16 @@ impl Node {
                 (dataset.name().to_owned(), state)
             })
             .collect();
-        json!([{
+        let lake = json!({
             "sink": status.sink,
+            "kind": "lake",
+            "required": true,
             "breaker_open": status.breaker_open,
             "datasets": datasets,
-        }])
+        });
+        let now_us = self.intake.now_us();
+        let others = self.fanout.outlets().iter();
+        let others = others.map(|outlet| outlet.state(&self.log, now_us));
+        std::iter::once(lake).chain(others).collect()
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use weir_ingest::admission::Budget;
@@ -11,18 +12,22 @@ use weir_ingest::log::{Log, LogConfig, OpenReport};
 use weir_lake::{LakeConfig, LakeError, Lakes, Partition};
 use weir_model::{Clock, Dataset};
 use weir_queries::EngineConfig;
-use weir_sinks::DeadLetters;
+use weir_sinks::{DeadLetters, Sink};
 use weir_transforms::Addition;
 
 use crate::app::counters::Counters;
 use crate::app::layouts;
 use crate::app::reach::{self, Answer, Reached};
 use crate::app::running::StartError;
+use crate::app::sinks::Built;
 use crate::config::{Config, mapping_file};
 use crate::http::body::BodyLimits;
 use crate::http::conn::peers::Peers;
 use crate::http::conn::{self, Timers};
 use crate::http::listen::Rules;
+
+/// How long the start waits for what sinks say they hold.
+const SINK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What holds rows.
 #[derive(Debug)]
@@ -101,7 +106,8 @@ impl Stores {
     /// # Errors
     ///
     /// Where the lake refuses, or the node's new name cannot be kept.
-    pub(crate) async fn adopt(&mut self) -> Result<(), StartError> {
+    pub(crate) async fn adopt(&mut self, sinks: &Built) -> Result<(), StartError> {
+        self.adopt_sinks(sinks).await?;
         for dataset in Dataset::RECEIVED {
             let node = self.log.node();
             let last = match self.reached.get() {
@@ -113,6 +119,37 @@ impl Stores {
                 return self.raise(dataset, i64::MAX).await;
             };
             self.raise(dataset, last.unwrap_or(0)).await?;
+        }
+        Ok(())
+    }
+
+    /// The same with what the other sinks hold. One that gives no answer in time is passed over:
+    /// whatever it holds, the lake was given too.
+    async fn adopt_sinks(&self, sinks: &Built) -> Result<(), StartError> {
+        let node = self.log.node();
+        let ask = |sink: Arc<dyn Sink>| {
+            let node = node.clone();
+            async move {
+                let mut last = Vec::new();
+                for dataset in Dataset::RECEIVED {
+                    let of = sink.last_batch(dataset, &node).await;
+                    last.push((dataset, of.ok().flatten().unwrap_or(0)));
+                }
+                last
+            }
+        };
+        let asked = sinks.iter().map(|(_, sink)| {
+            let ask = ask(Arc::clone(sink));
+            async move {
+                tokio::time::timeout(SINK_PATIENCE, ask)
+                    .await
+                    .unwrap_or_default()
+            }
+        });
+        for last in futures::future::join_all(asked).await {
+            for (dataset, last) in last {
+                self.raise(dataset, last).await?;
+            }
         }
         Ok(())
     }

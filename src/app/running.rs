@@ -30,9 +30,9 @@ use crate::app::parts::{self, Stores};
 use crate::app::prices::{self, PriceBook};
 use crate::app::reach;
 use crate::app::rollups;
-use crate::app::sinks::Fanout;
+use crate::app::sinks::{self, Built, Fanout, Supply};
 pub(crate) use crate::app::start_error::StartError;
-use crate::config::{Config, Listen};
+use crate::config::{self, Config, Listen};
 use crate::http::conn::Host;
 use crate::http::listen::{self, Listener};
 use crate::http::routes;
@@ -104,7 +104,8 @@ impl App {
         mut stores: Stores,
         (certificates, additions): (Option<Arc<Certificates>>, Vec<Addition>),
     ) -> Result<Self, StartError> {
-        stores.adopt().await?;
+        let built = sinks::build_all(config)?;
+        stores.adopt(&built).await?;
         let access = Access::open(config, Arc::clone(&clock)).await?;
         if let (Some(address), false) = (exposed(&config.listen), access.has_keys()) {
             return Err(StartError::NoKeys { address });
@@ -116,6 +117,7 @@ impl App {
             addresses: sockets.addresses,
             enricher: enricher(&additions, &prices)?,
             prices,
+            built,
         };
         let mut node = build(config, clock, stores, opened)?;
         node.certificates.clone_from(&certificates);
@@ -137,6 +139,8 @@ impl App {
         });
         let spent = Arc::clone(&node);
         tasks.spawn(async move { budgets::keep(&spent).await });
+        let fanned = Arc::clone(&node);
+        tasks.spawn(async move { sinks::keep(&fanned).await });
         let summed = Arc::clone(&node);
         tasks.spawn(async move { rollups::keep(&summed).await });
         if let Some(certificates) = certificates.clone() {
@@ -164,6 +168,19 @@ impl App {
             Some(certificates) => {
                 certificates.reload(true);
             }
+        }
+    }
+
+    /// Makes the routes of `sinks` hold from now on.
+    pub(crate) async fn reroute(&self, sinks: config::Sinks) {
+        let node = Arc::clone(&self.node);
+        let rerouted = tokio::task::spawn_blocking(move || node.fanout.reload(&sinks));
+        if rerouted.await.is_err() {
+            tracing::error!(
+                sink = "*",
+                error = "a helper thread ended early",
+                "sink.reload.failed"
+            );
         }
     }
 
@@ -260,6 +277,7 @@ struct Opened {
     addresses: Addresses,
     enricher: Enricher,
     prices: Arc<PriceBook>,
+    built: Built,
 }
 
 /// Opens the prices; it reads and writes files.
@@ -304,6 +322,7 @@ fn build(
         addresses,
         enricher,
         prices,
+        built,
     } = opened;
     let state = |what: &'static str| {
         move |error: Box<dyn std::error::Error + Send + Sync>| StartError::State {
@@ -332,7 +351,13 @@ fn build(
     let base = Base::take(&log, &dead).map_err(|e| state("dead letters")(e.into()))?;
     let telemetry = telemetry::start();
     let memory = (budget, Arc::default());
-    let fanout = Fanout::start(config, &log, &dead, (telemetry.clone(), memory.clone()))?;
+    let watch = (telemetry.clone(), memory.clone());
+    let supply = Supply {
+        log: Arc::clone(&log),
+        lakes: lakes.clone(),
+        dead: Arc::clone(&dead),
+    };
+    let fanout = Fanout::start(config, built, supply, &watch)?;
     let sink = Metered::new(Arc::new(sink), telemetry.clone(), memory);
     let commits = sink.commits();
     let delivery = Delivery::start(

@@ -113,3 +113,34 @@ impl Source {
         Sources::of_process(self.config.or(self.file), self.set)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sinks_are_asked_only_where_that_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("weir.yaml");
+        let check = |text: &str, connect: bool| {
+            std::fs::write(&file, text).unwrap();
+            let source = Source {
+                file: Some(file.clone()),
+                config: None,
+                set: Vec::new(),
+            };
+            run(Command::Check(Check { source, connect }))
+        };
+        // Nobody listens at port 9.
+        let away = "sinks: {hook: {kind: webhook, url: \"http://127.0.0.1:9/\"}}";
+        assert_eq!(check(away, false).await.unwrap(), Exit::OK);
+        assert_eq!(check(away, true).await.unwrap(), Exit::FAILURE);
+        let unfit =
+            "sinks: {hook: {kind: webhook, url: nowhere}, copy: {kind: otlp, url: ftp://x}}";
+        let faults = check(unfit, false).await.unwrap_err().to_string();
+        assert!(
+            faults.contains("2 faults") && faults.contains("`sinks.copy`: `url`"),
+            "{faults}"
+        );
+    }
+}

@@ -50,6 +50,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
 fn statements(target: &Target) -> Option<String> {
     match target {
         Target::ClickHouse(config) => Some(weir_sinks::clickhouse::ddl(config)),
-        Target::SplunkHec(_) | Target::Webhook(_) => None,
+        Target::Postgres(config) => Some(weir_sinks::postgres::ddl(config)),
+        Target::Sqlite(config) => Some(weir_sinks::sqlite::ddl(config)),
+        Target::Otlp(_) | Target::SplunkHec(_) | Target::Webhook(_) => None,
     }
 }

@@ -1,10 +1,12 @@
 //! The command line: what can be asked for, and which code the process ends with.
 
+pub(crate) mod backends;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod cost;
 pub(crate) mod ddl;
+pub(crate) mod dlq;
 pub(crate) mod exit;
 pub(crate) mod explain;
 pub(crate) mod export;
@@ -20,6 +22,7 @@ pub(crate) mod reprice;
 pub(crate) mod rollup;
 pub(crate) mod schema;
 pub(crate) mod serve;
+pub(crate) mod sinks;
 pub(crate) mod tail;
 pub(crate) mod tenants;
 pub(crate) mod trace;
@@ -67,6 +70,14 @@ enum Command {
     Verify(verify::Args),
     /// Price booked calls of a time anew, by the price lists of today.
     Reprice(reprice::Args),
+    /// Say how sinks stand; pause them, let them go on.
+    #[command(subcommand)]
+    Sinks(sinks::Command),
+    /// Look at what sinks refused for good; offer it again, or delete it.
+    #[command(subcommand)]
+    Dlq(dlq::Command),
+    /// Print which backends this build was proven on, capability by capability.
+    Backends(backends::Args),
     /// Look into a stopped node's write-ahead log, and mend it.
     #[command(subcommand)]
     Wal(wal::Command),
@@ -132,6 +143,9 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Completions(args) => completions::run(&args),
         Command::Upgrade(args) => block_on(upgrade::run(args)),
         Command::Wal(command) => wal::run(command),
+        Command::Backends(args) => backends::run(&args),
+        Command::Sinks(command) => block_on(sinks::run(command)),
+        Command::Dlq(command) => block_on(dlq::run(command)),
         Command::Keys(command) => keys::run(command),
         Command::Tenants(command) => tenants::run(command),
         Command::Explain(command) => explain::run(command),

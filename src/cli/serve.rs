@@ -1,6 +1,7 @@
 //! `weir serve`: run a node until a signal or a failed disk ends it.
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -11,6 +12,9 @@ use crate::cli::config::assignment;
 use crate::cli::exit::Exit;
 use crate::cli::{logging, out};
 use crate::config::{Config, Limits, Sources, load};
+
+/// How often the configuration file is looked at for changed routes.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Open files besides connections: the log, the lake, spilled queries, libraries.
 const FILES_BESIDE: u64 = 512;
@@ -107,13 +111,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     );
     out::line(&serde_json::to_string(&addresses)?)?;
     tokio::pin!(failed);
+    let mut file = Watched::new(args.config.clone());
     loop {
         tokio::select! {
             biased;
             () = &mut failed => return Ok(disk_failed().await),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => app.reload(),
+            _ = hangup.recv() => {
+                app.reload();
+                reroute(&app, &args).await;
+            }
+            () = file.changed() => reroute(&app, &args).await,
         }
     }
     tracing::info!("node.stopping");
@@ -125,6 +134,48 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
             stopped.context("the log's last writes failed")?;
             tracing::info!("node.stopped");
             Ok(Exit::OK)
+        }
+    }
+}
+
+/// Reads the configuration again, for the routes of sinks; the rest of it holds until a restart.
+async fn reroute(app: &App, args: &Args) {
+    match args.load() {
+        Ok(config) => app.reroute(config.sinks).await,
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(sink = "*", error, "sink.reload.failed");
+        }
+    }
+}
+
+/// A file that is looked at for changes.
+struct Watched {
+    path: Option<PathBuf>,
+    seen: Option<(SystemTime, u64)>,
+}
+
+impl Watched {
+    fn new(path: Option<PathBuf>) -> Self {
+        let mut watched = Self { path, seen: None };
+        watched.seen = watched.stamp();
+        watched
+    }
+
+    fn stamp(&self) -> Option<(SystemTime, u64)> {
+        let found = std::fs::metadata(self.path.as_ref()?).ok()?;
+        Some((found.modified().ok()?, found.len()))
+    }
+
+    /// Resolves when the file is another than it was; dropping the future loses no change.
+    async fn changed(&mut self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = self.stamp();
+            if now.is_some() && now != self.seen {
+                self.seen = now;
+                return;
+            }
         }
     }
 }
@@ -156,6 +207,6 @@ fn files_for(limits: &Limits) {
 async fn disk_failed() -> Exit {
     let advice = "what was not acknowledged is lost; look at the disk, then start again";
     tracing::error!(advice, "wal.fsync.failed");
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     Exit::FSYNC
 }

@@ -10,6 +10,7 @@ use weir_model::{Clock, SystemClock};
 use crate::app::account;
 use crate::app::parts::Stores;
 use crate::app::prices::PriceBook;
+use crate::app::sinks;
 use crate::cli::exit::Exit;
 use crate::cli::remote::Remote;
 use crate::cli::{out, serve};
@@ -64,7 +65,11 @@ async fn offline(args: &Args) -> anyhow::Result<Value> {
     );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stores = Stores::open(&config, &clock).await?;
-    let report = account::recount_parts(&stores.log, &stores.lakes, &stores.dead).await;
+    let parts = (&*stores.log, &stores.lakes, &*stores.dead);
+    let report = match sinks::stopped(&config, &stores.log) {
+        Ok(sinks) => Box::pin(account::recount_parts(parts, &sinks)).await,
+        Err(error) => Err(error),
+    };
     let ledger = match config.ledger.enabled {
         true => Some(ledger_of(&config, &stores).await),
         false => None,
@@ -126,8 +131,16 @@ fn ledger(report: &Value) -> String {
 /// The report as a table.
 pub(crate) fn text(report: &Value) -> String {
     let mut out = format!(
-        "{:<16} {:<6} {:>12} {:>12} {:>10} {:>10} {:>6} {:>11}\n",
-        "dataset", "sink", "accepted", "stored", "set aside", "pending", "lost", "difference"
+        "{:<16} {:<12} {:>12} {:>12} {:>10} {:>10} {:>10} {:>6} {:>11}\n",
+        "dataset",
+        "sink",
+        "accepted",
+        "stored",
+        "set aside",
+        "pending",
+        "routed out",
+        "lost",
+        "difference"
     );
     let lines = report.get("lines").and_then(Value::as_array);
     for line in lines.into_iter().flatten() {
@@ -139,13 +152,14 @@ pub(crate) fn text(report: &Value) -> String {
         };
         let number = |name: &str| line.get(name).and_then(Value::as_i64).unwrap_or(0);
         out.push_str(&format!(
-            "{:<16} {:<6} {:>12} {:>12} {:>10} {:>10} {:>6} {:>11}\n",
+            "{:<16} {:<12} {:>12} {:>12} {:>10} {:>10} {:>10} {:>6} {:>11}\n",
             text("dataset"),
             text("sink"),
             number("accepted"),
             number("stored"),
             number("set_aside"),
             number("pending"),
+            number("routed_out"),
             number("lost"),
             number("difference"),
         ));
@@ -153,7 +167,7 @@ pub(crate) fn text(report: &Value) -> String {
     out.push_str(&ledger(report));
     let ok = report.get("ok").and_then(Value::as_bool).unwrap_or(false);
     out.push_str(if ok {
-        "accepted = stored + set aside + pending: every row is where it should be"
+        "accepted = stored + set aside + pending + routed out: every row is where it should be"
     } else {
         "the account does NOT close: rows are missing or too many; keep the data directory and \
          report it"

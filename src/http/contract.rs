@@ -162,6 +162,11 @@ pub(crate) static ROWS: &[Row] = &[
     row("log_broken", 503, STORES, After, "The disk failed to make a write durable; this process is ending."),
     row("log_failed", 503, STORES, After, "The log refused for another reason."),
     row("shutting_down", 503, CALLS, After, "This process is stopping."),
+    row("bad_action", 400, &[Other], Never, "The action or the name in the body is not one that is there to take."),
+    row("sink_unknown", 404, &[Other], Never, "This node has no such sink."),
+    row("letter_unknown", 404, &[Other], Never, "There is no such dead letter, or its rows are gone."),
+    row("replay_refused", 409, &[Other], Never, "The sink refuses the rows of the dead letter as before."),
+    row("replay_failed", 503, &[Other], After, "The sink could not take the rows of the dead letter just now; the same replay may be asked for again."),
     row("verify_failed", 503, &[Other], After, "The sinks could not be counted just now."),
     row("internal", 500, ALL, Never, "A defect of this server; its log says more under the request's id."),
 ];

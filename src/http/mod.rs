@@ -22,6 +22,7 @@ pub(crate) mod rollups;
 pub(crate) mod routes;
 pub(crate) mod rpc_status;
 pub(crate) mod settings;
+pub(crate) mod sinks;
 pub(crate) mod surround;
 pub(crate) mod tail;
 pub(crate) mod tariffs;

@@ -1,5 +1,8 @@
 //! `GET /v1/openapi.json` and `GET /docs`: what this server takes and answers, from one table.
 
+mod html;
+mod schemas;
+
 use std::collections::BTreeMap;
 
 use axum::body::Body;
@@ -10,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::contract::{Door, ROWS, Retry, Row};
 use crate::http::ocsf::success;
+use schemas::{problem, query, status};
 
 /// A route, as whoever calls it must know it.
 #[derive(Clone, Copy, Debug)]
@@ -225,6 +229,36 @@ static ROUTES: &[Route] = &[
         )
     },
     Route {
+        key: true,
+        ..get("/v1/admin/sinks", "Say how each sink stands")
+    },
+    Route {
+        method: "post",
+        takes: JSON,
+        key: true,
+        ..get("/v1/admin/sinks", "Pause, resume or fill a sink")
+    },
+    Route {
+        key: true,
+        ..get(
+            "/v1/admin/dead-letters",
+            "List what sinks refused for good, or show one letter with its rows",
+        )
+    },
+    Route {
+        method: "post",
+        takes: JSON,
+        key: true,
+        ..get(
+            "/v1/admin/dead-letters",
+            "Offer the rows of a dead letter to its sink again, or delete them",
+        )
+    },
+    get(
+        "/v1/backends",
+        "Say which backends this build was proven on, capability by capability",
+    ),
+    Route {
         gives: &["text/plain"],
         ..get("/metrics", "Metrics for Prometheus")
     },
@@ -263,7 +297,7 @@ pub(crate) async fn json() -> Response {
 
 /// `GET /docs`.
 pub(crate) async fn page() -> Response {
-    let mut response = Response::new(Body::from(html()));
+    let mut response = Response::new(Body::from(html::html()));
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
@@ -342,7 +376,12 @@ fn refusals(route: &Route) -> Map<String, Value> {
         let about_keys = matches!(row.code, "unauthorized" | "forbidden");
         let elsewhere = matches!(row.code, "not_found" | "verify_failed" | "no_signal_path")
             && !matches!(route.path, "/v1/admin/verify" | "/");
-        if (about_keys && !route.key) || elsewhere {
+        let of_actions = matches!(
+            row.code,
+            "bad_action" | "sink_unknown" | "letter_unknown" | "replay_refused" | "replay_failed"
+        );
+        let acts = matches!(route.path, "/v1/admin/sinks" | "/v1/admin/dead-letters");
+        if (about_keys && !route.key) || elsewhere || (of_actions && !acts) {
             continue;
         }
         by_status.entry(row.status).or_default().push(row);
@@ -379,77 +418,6 @@ fn operation_id(route: &Route) -> String {
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
     format!("{}{name}", route.method)
-}
-
-fn problem() -> Value {
-    json!({
-        "type": "object",
-        "description": "A problem document (RFC 9457)",
-        "required": ["type", "title", "status", "detail", "code", "request_id"],
-        "properties": {
-            "type": { "type": "string" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string" },
-            "code": { "type": "string" },
-            "request_id": { "type": "string" },
-        },
-    })
-}
-
-fn status() -> Value {
-    json!({
-        "type": "object",
-        "description": "google.rpc.Status, as OTLP wants it; in protobuf where the request was",
-        "required": ["code", "message"],
-        "properties": {
-            "code": { "type": "integer" },
-            "message": { "type": "string" },
-            "details": { "type": "array", "items": { "type": "object" } },
-            "detail": { "type": "string" },
-        },
-    })
-}
-
-fn query() -> Value {
-    json!({
-        "type": "object",
-        "required": ["sql"],
-        "additionalProperties": false,
-        "properties": {
-            "sql": { "type": "string" },
-            "format": { "enum": ["json", "csv", "arrow", "parquet"] },
-            "limit": { "type": "integer", "minimum": 0 },
-            "timeout_ms": { "type": "integer", "minimum": 0 },
-        },
-    })
-}
-
-fn html() -> String {
-    let mut out = String::from(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>weir</title>\n\
-         <style>body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}\
-         td,th{text-align:left;padding:.2em 1em .2em 0;vertical-align:top}</style>\n\
-         <h1>weir</h1>\n<p>The same for programs: <a href=\"/v1/openapi.json\">openapi.json</a>. \
-         A key goes into <code>Authorization: Bearer</code> or <code>X-API-Key</code>.</p>\n\
-         <table>\n<tr><th>route<th>what it does<th>takes<th>answers\n",
-    );
-    for route in ROUTES {
-        out.push_str(&format!(
-            "<tr><td><code>{} {}</code><td>{}<td>{}<td>{}\n",
-            route.method.to_uppercase(),
-            route.path,
-            route.summary,
-            route.takes.join("<br>"),
-            route.gives.join("<br>")
-        ));
-    }
-    out.push_str("</table>\n<h2>OTLP over gRPC</h2>\n<ul>\n");
-    for call in CALLS {
-        out.push_str(&format!("<li><code>{call}</code>\n"));
-    }
-    out.push_str("</ul>\n");
-    out
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::app::Node;
 use crate::http::refusal::Refusal;
 use crate::http::{
     admin, audit, costs, events, health, metrics, ocsf, openapi, otlp, query, rollups, settings,
-    surround, tail, tariffs,
+    sinks, surround, tail, tariffs,
 };
 
 /// The HTTP API: everything.
@@ -69,6 +69,15 @@ pub(crate) fn api(node: &Arc<Node>) -> Router {
         .route("/v1/tail", get(tail::watch).fallback(only_get))
         .route("/v1/status", get(admin::status).fallback(only_get))
         .route("/v1/admin/verify", get(admin::verify).fallback(only_get))
+        .route(
+            "/v1/admin/sinks",
+            get(sinks::list).post(sinks::act).fallback(only_get),
+        )
+        .route(
+            "/v1/admin/dead-letters",
+            get(sinks::letters).post(sinks::settle).fallback(only_get),
+        )
+        .route("/v1/backends", get(sinks::backends).fallback(only_get))
         .route("/metrics", get(metrics::scrape).fallback(only_get))
         .route("/v1/openapi.json", get(openapi::json).fallback(only_get))
         .route("/docs", get(openapi::page).fallback(only_get))

@@ -98,6 +98,13 @@ impl CursorFiles {
         self.moved.subscribe()
     }
 
+    /// What a sink has settled by its own file.
+    fn stored(&self, sink: &str, dataset: Dataset) -> i64 {
+        let numbers = self.numbers.lock();
+        let stored = numbers.get(sink).and_then(|n| n.get(&dataset)).copied();
+        stored.unwrap_or(0)
+    }
+
     fn save(&self, sink: &str, numbers: &Numbers) -> Result<(), ReplaceError> {
         let mut body = Map::new();
         body.insert("layout".to_owned(), small_files::LAYOUT.into());
@@ -123,9 +130,7 @@ impl CursorFiles {
 impl Cursors for CursorFiles {
     fn get(&self, sink: &str, dataset: Dataset) -> i64 {
         let floor = self.floor.lock().get(&dataset).copied().unwrap_or(0);
-        let numbers = self.numbers.lock();
-        let stored = numbers.get(sink).and_then(|n| n.get(&dataset)).copied();
-        stored.unwrap_or(0).max(floor)
+        self.stored(sink, dataset).max(floor)
     }
 
     fn advance(&self, sink: &str, dataset: Dataset, number: i64) -> Result<(), CursorError> {
@@ -133,6 +138,32 @@ impl Cursors for CursorFiles {
         if self.get(sink, dataset) >= number {
             return Ok(());
         }
+        self.move_to(sink, dataset, number)
+    }
+}
+
+/// The same cursors, of sinks that begin with the first batch ever, not with the first that the log
+/// still has.
+#[derive(Debug)]
+pub(crate) struct FromFirst(pub(crate) Arc<CursorFiles>);
+
+impl Cursors for FromFirst {
+    fn get(&self, sink: &str, dataset: Dataset) -> i64 {
+        self.0.stored(sink, dataset)
+    }
+
+    fn advance(&self, sink: &str, dataset: Dataset, number: i64) -> Result<(), CursorError> {
+        let _writing = self.0.writing.lock();
+        if self.0.stored(sink, dataset) >= number {
+            return Ok(());
+        }
+        self.0.move_to(sink, dataset, number)
+    }
+}
+
+impl CursorFiles {
+    /// Moves a cursor up; `writing` is held.
+    fn move_to(&self, sink: &str, dataset: Dataset, number: i64) -> Result<(), CursorError> {
         let mut moved = self.numbers.lock().get(sink).cloned().unwrap_or_default();
         moved.insert(dataset, number);
         if self.planted.has(Bug::UnlinkBeforeCursor) {

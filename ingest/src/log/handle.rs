@@ -13,6 +13,7 @@ use weir_model::{
 };
 
 use super::core::{Core, prepare};
+use super::cursors::FromFirst;
 use super::entry::check;
 use super::queue::{Order, Queue, Waiting};
 use super::shared::Shared;
@@ -159,6 +160,31 @@ impl Log {
     /// The cursors of all sinks. Moving one lets segments be deleted.
     pub fn cursors(&self) -> Arc<dyn Cursors> {
         self.shared.cursors()
+    }
+
+    /// The cursors of sinks that can be filled from elsewhere: what the log cannot give any more
+    /// does not count as settled there.
+    pub fn cursors_from_first(&self) -> Arc<dyn Cursors> {
+        Arc::new(FromFirst(Arc::clone(&self.shared.cursors)))
+    }
+
+    /// Keeps every frame that holds rows behind the cursors of `pairs`, besides those that the
+    /// configured sinks hold back; what was held by an earlier call and is not among them is free.
+    pub fn hold(&self, pairs: impl IntoIterator<Item = (String, Dataset)>) {
+        *self.shared.held.lock() = pairs.into_iter().collect();
+    }
+
+    /// How many rows of sealed and open batches above `after` the log has, and when the oldest of
+    /// them was accepted, in microseconds since the epoch.
+    pub fn behind(&self, dataset: Dataset, after: i64) -> (u64, Option<i64>) {
+        self.shared.behind(dataset, after)
+    }
+
+    /// Whether the log still has batch `number`, or will have it.
+    pub fn holds_batch(&self, dataset: Dataset, number: i64) -> bool {
+        let state = self.shared.state.lock();
+        let table = state.tables.get(&dataset);
+        table.is_none_or(|t| number > t.last_sealed || t.batches.contains_key(&number))
     }
 
     /// How the log stands.
@@ -434,6 +460,11 @@ impl BatchSource for Log {
 
     fn last_sealed(&self, dataset: Dataset) -> i64 {
         self.shared.last_sealed(dataset)
+    }
+
+    fn node_of(&self, dataset: Dataset, number: i64) -> NodeId {
+        let of = self.shared.state.lock().node_of(dataset, number);
+        of.unwrap_or_else(|| self.shared.node())
     }
 }
 

@@ -386,6 +386,7 @@ fn assemble(
         spare,
         state: Default::default(),
         cursors: Arc::new(cursors),
+        held: parking_lot::Mutex::default(),
         sealed: sealed.collect(),
         broken,
         closing: watch::Sender::new(false),

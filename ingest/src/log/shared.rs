@@ -3,7 +3,7 @@
 //! The writer alone changes it, after its frame is durable; readers take what they need under a
 //! short lock and read rows without it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -171,6 +171,8 @@ pub struct Shared {
     pub(crate) spare: Arc<Spare>,
     pub(crate) state: Mutex<State>,
     pub(crate) cursors: Arc<CursorFiles>,
+    /// Sinks that hold frames back for now, each with a dataset.
+    pub(crate) held: Mutex<BTreeSet<(String, Dataset)>>,
     /// The last sealed batch of each received dataset, for those who wait.
     pub(crate) sealed: BTreeMap<Dataset, watch::Sender<i64>>,
     pub(crate) broken: watch::Sender<bool>,
@@ -206,8 +208,11 @@ impl Shared {
     /// The lowest cursor of all required sinks, for each dataset.
     pub(crate) fn settled(&self) -> BTreeMap<Dataset, i64> {
         let required = self.config.required();
+        let held = self.held.lock().clone();
         let lowest = |dataset| {
             let cursors = required.iter().map(|sink| self.cursors.get(sink, dataset));
+            let held = held.iter().filter(|(_, of)| *of == dataset);
+            let cursors = cursors.chain(held.map(|(sink, _)| self.cursors.get(sink, dataset)));
             (dataset, cursors.min().unwrap_or(0))
         };
         Dataset::RECEIVED.into_iter().map(lowest).collect()
@@ -311,6 +316,18 @@ impl Shared {
         }
         let size = |n| usize::try_from(n).unwrap_or(usize::MAX);
         (size(rows), size(bytes))
+    }
+
+    /// How many rows above `after` there are, and when the oldest was accepted.
+    pub(crate) fn behind(&self, dataset: Dataset, after: i64) -> (u64, Option<i64>) {
+        let state = self.state.lock();
+        let Some(table) = state.tables.get(&dataset) else {
+            return (0, None);
+        };
+        let batches = table.batches.range(after.saturating_add(1)..);
+        let oldest = batches.clone().find_map(|(_, batch)| batch.blocks.first());
+        let rows = batches.map(|(_, batch)| batch.rows()).sum();
+        (rows, oldest.map(|block| block.place.time_us))
     }
 
     /// Pins the rows that no lake commit is known to hold.

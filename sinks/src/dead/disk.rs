@@ -21,7 +21,7 @@ fn sync_folder(path: &Path) -> Result<(), DeadError> {
 }
 
 /// Makes `folder` and what is missing above it, durably.
-pub(super) fn make_folders(folder: &Path) -> Result<(), DeadError> {
+pub(crate) fn make_folders(folder: &Path) -> Result<(), DeadError> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -52,14 +52,14 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), DeadError> {
 
 /// The layout of the small files here that this program writes, and the newest that it reads. Files
 /// from before there was a number are of layout 1.
-pub(super) const LAYOUT: u64 = 1;
+pub(crate) const LAYOUT: u64 = 1;
 
 /// The layout that a small file says it has.
 pub(super) fn layout_of(body: &Value) -> u64 {
     body.get("layout").and_then(Value::as_u64).unwrap_or(1)
 }
 
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), DeadError> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), DeadError> {
     let mut body = serde_json::to_value(value).map_err(|e| failed(path)(e.into()))?;
     if let Some(fields) = body.as_object_mut() {
         fields.insert("layout".to_owned(), LAYOUT.into());
@@ -74,7 +74,7 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, DeadError> {
 }
 
 /// Reads `path`; `None` where there is no such file.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DeadError> {
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DeadError> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

@@ -37,3 +37,23 @@ pub fn layouts(folder: &Path) -> Result<Vec<FoundLayout>, DeadError> {
     }
     Ok(all)
 }
+
+/// Looks at what is remembered of sinks, in the folder `sinks` of a data directory; none where it is
+/// not there.
+///
+/// # Errors
+///
+/// Where the folder or a file cannot be read.
+pub fn sink_layouts(folder: &Path) -> Result<Vec<FoundLayout>, DeadError> {
+    let mut all = Vec::new();
+    let names = disk::files(folder)?;
+    for name in names.iter().filter(|name| name.ends_with(".json")) {
+        let bytes = disk::bytes(&folder.join(name))?;
+        let body: Option<Value> = serde_json::from_slice(&bytes).ok();
+        let layout = body.map(|body| disk::layout_of(&body));
+        let shown = format!("sinks/{name}");
+        let found = FoundLayout::of("routes of a sink", shown, layout, disk::LAYOUT);
+        FoundLayout::gather(&mut all, found);
+    }
+    Ok(all)
+}

@@ -89,6 +89,23 @@ pub struct DeadLetter {
     pub at_us: i64,
     /// When an operator deleted the rows, if so.
     pub dropped_us: Option<i64>,
+    /// The number of the batch under which the rows are given to the sink again, if so; see
+    /// [`DeadLetters::replay`](super::DeadLetters::replay).
+    pub replay: Option<i64>,
+    /// When the sink took them, if so; the letter has no rows any more then.
+    pub replayed_us: Option<i64>,
+}
+
+impl DeadLetter {
+    /// Whether the sink has got the rows after all.
+    pub fn is_replayed(&self) -> bool {
+        self.replayed_us.is_some()
+    }
+
+    /// Whether the rows are still kept here.
+    pub fn has_rows(&self) -> bool {
+        self.dropped_us.is_none() && self.replayed_us.is_none()
+    }
 }
 
 /// The note as it is on disk.
@@ -99,6 +116,10 @@ pub(super) struct Note {
     pub(super) at_us: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) dropped_us: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replay: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replayed_us: Option<i64>,
 }
 
 impl Note {
@@ -109,6 +130,8 @@ impl Note {
             reason: self.reason,
             at_us: self.at_us,
             dropped_us: self.dropped_us,
+            replay: self.replay,
+            replayed_us: self.replayed_us,
         }
     }
 
@@ -118,6 +141,8 @@ impl Note {
             reason: letter.reason.clone(),
             at_us: letter.at_us,
             dropped_us: letter.dropped_us,
+            replay: letter.replay,
+            replayed_us: letter.replayed_us,
         }
     }
 }

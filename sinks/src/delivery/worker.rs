@@ -72,6 +72,10 @@ impl Worker {
                     self.lose(number).await?;
                     continue;
                 }
+                Err(SourceError::Skip { through, .. }) if through > after => {
+                    self.advance(through).await?;
+                    continue;
+                }
                 Err(SourceError::Closed) => return Err(Stopped),
                 Err(error) => chain(&error),
             };
@@ -193,17 +197,20 @@ impl Worker {
         if let Some(starts) = load.await? {
             return self.settle_pieces(first, starts).await;
         }
-        let run: Vec<Part> = batches.iter().cloned().map(Part::whole).collect();
+        let last = batches.last().unwrap_or(first).id().number;
+        // Of some batches no row goes to this sink; they are settled with the others.
+        let run = batches.iter().cloned().map(Part::whole);
+        let run: Vec<Part> = run.filter(|part| !part.is_empty()).collect();
+        if run.is_empty() {
+            return self.advance(last).await;
+        }
         let refusal = match self.offer(&run).await? {
-            Ok(()) => {
-                return self
-                    .advance(batches.last().unwrap_or(first).id().number)
-                    .await;
-            }
+            Ok(()) => return self.advance(last).await,
             Err(refusal) => refusal,
         };
         if let [part] = run.as_slice() {
-            return self.cut(part, &refusal).await;
+            self.cut(part, &refusal).await?;
+            return self.advance(last).await;
         }
         for part in &run {
             match self.offer(std::slice::from_ref(part)).await? {
@@ -211,7 +218,7 @@ impl Worker {
                 Err(refusal) => self.cut(part, &refusal).await?,
             }
         }
-        Ok(())
+        self.advance(last).await
     }
 
     /// Finds the rows at fault in a batch that is refused whole.
@@ -245,6 +252,10 @@ impl Worker {
                 self.wait_after(error, &mut self.backoff(), None).await?;
                 continue;
             };
+            if part.is_empty() {
+                at += 1;
+                continue;
+            }
             let piece = part.clone();
             if self
                 .durably(move |s| s.dead.holds(s.sink.name(), &piece))

@@ -11,13 +11,17 @@ use arrow_array::{Array, Decimal128Array, PrimitiveArray, RecordBatch};
 use arrow_json::LineDelimitedWriter;
 use arrow_json::WriterBuilder;
 use arrow_json::writer::{Encoder, EncoderFactory, EncoderOptions, LineDelimited, NullableEncoder};
-use arrow_schema::{ArrowError, DataType, FieldRef};
+use arrow_schema::{ArrowError, FieldRef};
 
 /// The largest integer that a double holds exactly together with all below it.
 const EXACT_MAX: u64 = (1 << 53) - 1;
 
-/// `rows` as one JSON object a line.
-pub(super) fn lines(rows: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+/// `rows` as one JSON object a line: NULL members left out, money and large numbers as text.
+///
+/// # Errors
+///
+/// Where a column has no JSON form; no dataset has such a one.
+pub fn lines(rows: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     let builder = WriterBuilder::new().with_encoder_factory(Arc::new(Exact));
     let mut writer: LineDelimitedWriter<Vec<u8>> = builder.build::<_, LineDelimited>(Vec::new());
     writer.write(rows)?;
@@ -36,13 +40,12 @@ impl EncoderFactory for Exact {
         array: &'a dyn Array,
         _options: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
-        let encoder: Box<dyn Encoder + 'a> = match array.data_type() {
-            DataType::Decimal128(_, _) => match array.as_any().downcast_ref::<Decimal128Array>() {
-                Some(array) => Box::new(Money(array)),
-                None => return Ok(None),
-            },
-            DataType::Int64 => Box::new(Whole(array.as_primitive::<Int64Type>())),
-            _ => return Ok(None),
+        let money = array.as_any().downcast_ref::<Decimal128Array>();
+        let whole = array.as_primitive_opt::<Int64Type>();
+        let encoder: Box<dyn Encoder + 'a> = match (money, whole) {
+            (Some(money), _) => Box::new(Money(money)),
+            (None, Some(whole)) => Box::new(Whole(whole)),
+            (None, None) => return Ok(None),
         };
         Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
     }

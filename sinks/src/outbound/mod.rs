@@ -14,10 +14,13 @@
 mod error;
 mod http;
 mod json;
+mod otlp;
 mod posts;
 mod splunk_hec;
 mod webhook;
 
 pub use error::OutboundError;
+pub use json::lines as json_lines;
+pub use otlp::{OtlpCodec, OtlpConfig, OtlpSink};
 pub use splunk_hec::{SplunkHecConfig, SplunkHecSink};
 pub use webhook::{WebhookConfig, WebhookSink};

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
-use weir_sinks::outbound::{SplunkHecSink, WebhookSink};
+use weir_sinks::outbound::{OtlpSink, SplunkHecSink, WebhookSink};
+use weir_sinks::postgres::PostgresSink;
+use weir_sinks::sqlite::SqliteSink;
 use weir_sinks::{Sink, SinkError};
 
-use crate::config::{SinkConfig, Target};
+use crate::app::sinks::otlp::CODEC;
+use crate::app::start_error::StartError;
+use crate::config::{Config, SinkConfig, Target};
 
 /// Makes the sink that is called `name`.
 ///
@@ -15,6 +19,7 @@ use crate::config::{SinkConfig, Target};
 /// Where its configuration cannot be used; a destination that is away is no error.
 pub(crate) fn build(name: &str, config: &SinkConfig) -> Result<Arc<dyn Sink>, SinkError> {
     Ok(match &config.target {
+        Target::Otlp(otlp) => Arc::new(OtlpSink::new(name, otlp, CODEC)?),
         Target::ClickHouse(clickhouse) => {
             let (shared, clickhouse) = (&config.shared, clickhouse.clone());
             let clickhouse = ClickHouseConfig {
@@ -26,9 +31,31 @@ pub(crate) fn build(name: &str, config: &SinkConfig) -> Result<Arc<dyn Sink>, Si
             };
             Arc::new(ClickHouseSink::new(name, clickhouse)?)
         }
+        Target::Postgres(postgres) => Arc::new(PostgresSink::new(name, postgres.clone())?),
+        Target::Sqlite(sqlite) => Arc::new(SqliteSink::new(name, sqlite.clone())?),
         Target::SplunkHec(hec) => Arc::new(SplunkHecSink::new(name, hec)?),
         Target::Webhook(webhook) => Arc::new(WebhookSink::new(name, webhook)?),
     })
+}
+
+/// Sinks by name, made and not asked.
+pub(crate) type Built = Vec<(String, Arc<dyn Sink>)>;
+
+/// Makes every sink of `config`.
+///
+/// # Errors
+///
+/// Where the configuration of one cannot be used.
+pub(crate) fn build_all(config: &Config) -> Result<Built, StartError> {
+    let sinks = config.sinks.iter();
+    let built = sinks.map(|(name, sink)| match build(name, sink) {
+        Ok(built) => Ok((name.clone(), built)),
+        Err(error) => Err(StartError::Sink {
+            name: name.clone(),
+            why: told(error.as_ref()),
+        }),
+    });
+    built.collect()
 }
 
 /// What went wrong with a sink, with its causes.

@@ -14,21 +14,26 @@
 #[macro_use]
 mod rows;
 mod clickhouse;
+mod otlp;
+mod postgres;
 mod read;
 mod shared;
 mod splunk_hec;
+mod sqlite;
 mod webhook;
 
 use std::collections::BTreeMap;
 
 use weir_model::Dataset;
 use weir_sinks::clickhouse::ClickHouseConfig;
-use weir_sinks::outbound::{SplunkHecConfig, WebhookConfig};
+use weir_sinks::outbound::{OtlpConfig, SplunkHecConfig, WebhookConfig};
+use weir_sinks::postgres::PostgresConfig;
+use weir_sinks::sqlite::SqliteConfig;
 
 use crate::config::setting::Setting;
 
 pub(crate) use read::{SECTION, SinkEntry, VARIABLES, assemble, entries, of_variables};
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Shared, deliverable, excluded};
 
 /// All sinks besides the lake, by name.
 pub(crate) type Sinks = BTreeMap<String, SinkConfig>;
@@ -45,10 +50,16 @@ pub(crate) struct SinkConfig {
 /// What is of one kind of sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
+    /// Another collector, over OTLP/HTTP.
+    Otlp(OtlpConfig),
     /// ClickHouse.
     ClickHouse(ClickHouseConfig),
+    /// A database of Postgres.
+    Postgres(PostgresConfig),
     /// Splunk's HTTP event collector.
     SplunkHec(SplunkHecConfig),
+    /// Files of SQLite.
+    Sqlite(SqliteConfig),
     /// An HTTP endpoint that takes rows as JSON.
     Webhook(WebhookConfig),
 }
@@ -71,13 +82,23 @@ pub(crate) struct Kind {
 }
 
 /// Every kind, in the order of the reference page.
-pub(crate) static KINDS: &[&Kind] = &[&clickhouse::KIND, &splunk_hec::KIND, &webhook::KIND];
+pub(crate) static KINDS: &[&Kind] = &[
+    &clickhouse::KIND,
+    &otlp::KIND,
+    &postgres::KIND,
+    &splunk_hec::KIND,
+    &sqlite::KIND,
+    &webhook::KIND,
+];
 
 impl SinkConfig {
     /// Its kind.
     pub(crate) fn kind(&self) -> &'static Kind {
         match &self.target {
+            Target::Otlp(_) => &otlp::KIND,
             Target::ClickHouse(_) => &clickhouse::KIND,
+            Target::Postgres(_) => &postgres::KIND,
+            Target::Sqlite(_) => &sqlite::KIND,
             Target::SplunkHec(_) => &splunk_hec::KIND,
             Target::Webhook(_) => &webhook::KIND,
         }
@@ -91,7 +112,7 @@ impl Kind {
     }
 }
 
-/// A sink of the first kind before anything was set, to read defaults from.
+/// A sink before anything was set, to read defaults from.
 pub(crate) fn first() -> SinkConfig {
     (webhook::KIND.start)()
 }

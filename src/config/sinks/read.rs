@@ -182,7 +182,12 @@ fn one(name: &str, entries: Vec<SinkEntry>, faults: &mut Vec<String>) -> Option<
         let Some(setting) = find(kind, &entry.name) else {
             let hint = nearest(&entry.name, kind.all_settings().map(|s| s.path));
             let hint = hint.map_or_else(
-                || format!("; `weir config docs` lists what a {} sink takes", kind.name),
+                || {
+                    format!(
+                        "; `weir config docs` lists what a sink of kind {} takes",
+                        kind.name
+                    )
+                },
                 |near| format!("; did you mean `{near}`?"),
             );
             faults.push(format!("{}: unknown setting `{path}`{hint}", entry.origin));
@@ -196,7 +201,7 @@ fn one(name: &str, entries: Vec<SinkEntry>, faults: &mut Vec<String>) -> Option<
     }
     for need in kind.needs.iter().filter(|need| !set.contains(need)) {
         faults.push(format!(
-            "{first}: `{SECTION}.{name}` needs `{need}`, as every {} sink does",
+            "{first}: `{SECTION}.{name}` needs `{need}`, as every sink of kind {} does",
             kind.name
         ));
     }

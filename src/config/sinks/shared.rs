@@ -34,18 +34,22 @@ pub(crate) struct Shared {
     pub(crate) concurrency: u64,
 }
 
-/// What goes to a sink where nothing is said.
-const DATASETS: [Dataset; 4] = [
-    Dataset::Spans,
-    Dataset::ProxyAudit,
-    Dataset::OcsfEvents,
-    Dataset::CostLedger,
-];
+/// The datasets that can go to sinks: all that are received, and the bookings of cost. Sums of
+/// these are made where they are asked for.
+pub(crate) fn deliverable() -> impl Iterator<Item = Dataset> {
+    Dataset::RECEIVED.into_iter().chain([Dataset::CostLedger])
+}
+
+/// What goes to a sink where nothing is said: all of it but input that was refused.
+fn usual() -> Vec<String> {
+    let usual = deliverable().filter(|dataset| *dataset != Dataset::RejectedEvents);
+    usual.map(|dataset| dataset.name().to_owned()).collect()
+}
 
 impl Default for Shared {
     fn default() -> Self {
         Self {
-            datasets: DATASETS.map(|d| d.name().to_owned()).to_vec(),
+            datasets: usual(),
             tenants: Vec::new(),
             exclude_tenants: Vec::new(),
             exclude_columns: Vec::new(),
@@ -163,15 +167,15 @@ impl Shared {
     /// What is wrong with it, each as a setting's name and a sentence.
     pub(super) fn faults(&self, of: &super::Kind) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
-        let known: Vec<&str> = Dataset::ALL.iter().map(|d| d.name()).collect();
+        let known: Vec<&str> = deliverable().map(Dataset::name).collect();
         if self.datasets.is_empty() {
             faults.push(("datasets", "no dataset would go there".to_owned()));
         }
         for name in &self.datasets {
-            match Dataset::from_name(name) {
+            match deliverable().find(|dataset| dataset.name() == name) {
                 None => faults.push(("datasets", crate::config::tree::unknown(name, &known))),
                 Some(dataset) if !of.takes.contains(&dataset) => {
-                    let why = format!("a {} sink cannot hold `{name}`", of.name);
+                    let why = format!("a sink of kind {} cannot hold `{name}`", of.name);
                     faults.push(("datasets", why));
                 }
                 Some(_) => {}

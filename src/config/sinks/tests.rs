@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::config::setting::Value;
+use crate::config::setting::{Kind as Of, Value};
 use crate::config::{Config, Faults, Sources, document, load};
 
 const FILE: &str = "\
@@ -82,20 +82,22 @@ sinks:
     batch_rows: many
     datasets: [span]
     exclude_columns: [start_time, spans.nonsense]
+  copy: {kind: otlp, url: http://x, datasets: [proxy_audit]}
 ";
     let environment = [("WEIR_SINKS_NOBODY_URL", "x")];
     let Faults(faults) = read(file, &environment, &[]).unwrap_err();
     let wanted = [
         "2:16: `Lake House` cannot name a sink",
         "3:10: `lake` cannot name a sink",
-        "`sinks.nameless` has no `kind`; one of clickhouse, splunk_hec, webhook",
+        "`sinks.nameless` has no `kind`; one of clickhouse, otlp, postgres, splunk_hec, sqlite, webhook",
         "`sinks.odd.kind`: unknown name `webhok`; did you mean `webhook`?",
         "8:5: unknown setting `sinks.hook.urll`; did you mean `url`?",
         "9:5: `sinks.hook.batch_rows`: a whole number",
-        "`sinks.hook` needs `url`, as every webhook sink does",
+        "`sinks.hook` needs `url`, as every sink of kind webhook does",
         "`sinks.hook.datasets`: unknown name `span`; did you mean `spans`?",
         "`start_time` cannot be left out: every row of spans has it",
         "there is no column `spans.nonsense`",
+        "`sinks.copy.datasets`: a sink of kind otlp cannot hold `proxy_audit`",
         "environment WEIR_SINKS_NOBODY_URL: there is no such sink",
     ];
     for text in wanted {
@@ -132,7 +134,13 @@ fn each_setting_of_each_kind_writes_the_field_that_it_reads() {
         for setting in kind.all_settings() {
             let mut sink = (kind.start)();
             let other = match (setting.get)(&sink) {
-                Value::Text(_) => Value::Text("other".into()),
+                Value::Text(now) => match setting.kind {
+                    Of::OneOf(words) => {
+                        let other = words.iter().find(|word| **word != now);
+                        Value::Text((*other.unwrap()).to_owned())
+                    }
+                    _ => Value::Text("other".into()),
+                },
                 Value::Switch(on) => Value::Switch(!on),
                 Value::Count(n) => Value::Count(n + 1),
                 Value::Span(time) => Value::Span(time * 2 + Duration::from_secs(1)),

@@ -117,6 +117,13 @@ families! {
     FAILURES = Counter "weir_sink_failures_total" ["sink", "dataset"], "Calls that failed";
     BREAKER = Gauge "weir_sink_breaker_open" ["sink"],
         "1 while a failing sink is left alone";
+    ROUTED_OUT = Counter "weir_routed_out_rows_total" ["sink", "dataset"],
+        "Rows that do not go to the sink by its routes, of batches that were read for it";
+    LAG_BATCHES = Gauge "weir_lag_batches" ["sink", "dataset"],
+        "Sealed batches that the sink has not settled";
+    PARKED = Gauge "weir_sink_parked" ["sink"],
+        "1 while the log does not wait for the sink, which is filled from the lake";
+    PAUSED = Gauge "weir_sink_paused" ["sink"], "1 while an operator has paused the sink";
     COMMITS = Histogram "weir_batch_commit_seconds" ["sink"],
         "How long a commit of batches to the sink takes";
     LEDGER_BOOKING = Gauge "weir_ledger_booking" [],
@@ -195,8 +202,13 @@ weir_requests_received_total = weir_requests_total + weir_requests_folded_total
                              + weir_requests_refused_total + weir_requests_abandoned_total
                              + those under way
 weir_accepted_rows_total     = weir_stored_rows_total + weir_set_aside_rows_total
-                             + weir_pending_rows + weir_lost_rows_total      (for each sink)
+                             + weir_pending_rows + weir_lost_rows_total       (for the lake)
 ```
+
+Of the other sinks `weir_stored_rows_total`, `weir_set_aside_rows_total` and
+`weir_routed_out_rows_total` count since the process started, and `weir_pending_rows` what the log
+still has for them; what they lack beyond that is `weir_lag_batches`. `weir verify` closes their
+account: it counts in the sinks themselves.
 
 `weir_unaccounted_rows` is what is missing (below zero) or too many (above) in the second. `weir
 verify` recounts the same in the lake's own files. Routes are `traces`, `proxy_audit`, `ocsf`,

@@ -20,6 +20,7 @@ use crate::app::budgets::Standing;
 use crate::app::counters::{ROUTES, RouteCounters, TenantCounters, read};
 use crate::app::histogram::Shown;
 use crate::app::ledger::Booking;
+use crate::app::sinks::{Outlet, Progress};
 use crate::cli::logging;
 use families::Family;
 use text::{Text, float, float_of};
@@ -198,9 +199,19 @@ fn balance(text: &mut Text, node: &Node) {
         (families::PENDING, |l| l.pending),
     ];
     let labels = |line: &Line| [line.sink.clone(), line.dataset.clone()];
-    for (family, pick) in picks {
-        text.many(family, lines.iter().map(|l| (labels(l), float(pick(l)))));
+    let others = of_outlets(node);
+    for (at, (family, pick)) in picks.into_iter().enumerate() {
+        let of_lake = lines.iter().map(|l| (labels(l), float(pick(l))));
+        let of_others = others.iter().map(|(labels, s)| {
+            let counted = [s.counts.stored_rows, s.counts.set_aside_rows, s.lag_rows];
+            (labels.clone(), float(counted.get(at).copied().unwrap_or(0)))
+        });
+        text.many(family, of_lake.chain(of_others));
     }
+    let out = others
+        .iter()
+        .map(|(labels, s)| (labels.clone(), float(s.routed_out)));
+    text.many(families::ROUTED_OUT, out);
     let lost = lines.iter().map(|l| ([l.dataset.clone()], float(l.lost)));
     text.many(families::LOST, lost);
     let difference = lines.iter().map(|l| {
@@ -211,24 +222,60 @@ fn balance(text: &mut Text, node: &Node) {
     text.many(families::UNACCOUNTED, difference);
 }
 
-/// How the delivery to the sink goes.
+/// How each dataset stands at each sink besides the lake, with its labels.
+fn of_outlets(node: &Node) -> Vec<([String; 2], Progress)> {
+    let now_us = node.intake.now_us();
+    let outlets = node.fanout.outlets().iter();
+    let all = outlets.flat_map(|outlet| {
+        let standing = outlet.standing(&node.log, now_us).into_iter();
+        standing.map(|s| ([outlet.name().to_owned(), s.dataset.name().to_owned()], s))
+    });
+    all.collect()
+}
+
+/// How the delivery to sinks goes.
 fn delivery(text: &mut Text, node: &Node) {
     let sink = || lake::NAME.to_owned();
+    let others = of_outlets(node);
     let lags = node.lags();
     let lag = lags
         .iter()
         .map(|(dataset, age)| ([sink(), dataset.name().to_owned()], age.as_secs_f64()));
-    text.many(families::LAG, lag);
+    let more = others
+        .iter()
+        .map(|(labels, s)| (labels.clone(), s.lag.as_secs_f64()));
+    text.many(families::LAG, lag.chain(more));
     let status = node.delivery.status();
     let of = |pick: fn(&weir_sinks::DatasetStatus) -> u64| {
         let samples = status.datasets.iter();
-        samples.map(move |(d, s)| ([sink(), d.name().to_owned()], float(pick(s))))
+        let more = others
+            .iter()
+            .map(move |(labels, s)| (labels.clone(), float(pick(&s.counts))));
+        samples
+            .map(move |(d, s)| ([sink(), d.name().to_owned()], float(pick(s))))
+            .chain(more)
     };
     text.many(families::ATTEMPTS, of(|s| s.attempts));
     text.many(families::FAILURES, of(|s| s.failures));
-    let open = float(u64::from(status.breaker_open));
-    text.many(families::BREAKER, [([sink()], open)]);
-    text.histograms(families::COMMITS, [([sink()], node.commits.shown())]);
+    let behind = of(|s| u64::try_from(s.last_sealed - s.cursor).unwrap_or(0));
+    text.many(families::LAG_BATCHES, behind);
+    let outlets = node.fanout.outlets();
+    let of = |pick: fn(&Outlet) -> bool| {
+        let of = move |o: &Outlet| ([o.name().to_owned()], float(u64::from(pick(o))));
+        outlets.iter().map(of)
+    };
+    let open = [([sink()], float(u64::from(status.breaker_open)))];
+    text.many(
+        families::BREAKER,
+        open.into_iter().chain(of(|o| o.status().breaker_open)),
+    );
+    text.many(families::PARKED, of(Outlet::is_parked));
+    text.many(families::PAUSED, of(|o| o.book().is_paused()));
+    let commits = [([sink()], node.commits.shown())];
+    let writes = outlets
+        .iter()
+        .map(|o| ([o.name().to_owned()], o.writes().shown()));
+    text.histograms(families::COMMITS, commits.into_iter().chain(writes));
 }
 
 /// How the bookings of cost go.

@@ -14,6 +14,7 @@ mod secured;
 mod seed_product;
 mod settings;
 mod signals;
+mod sinks;
 mod tags;
 mod transport;
 mod unread;
