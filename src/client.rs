@@ -150,6 +150,24 @@ impl Client {
         read(self.send(Method::POST, path, call).await?).await
     }
 
+    /// Sends `PUT path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`].
+    pub(crate) async fn put(&self, path: &str, call: Call<'_>) -> anyhow::Result<Answer> {
+        read(self.send(Method::PUT, path, call).await?).await
+    }
+
+    /// Sends `DELETE path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`].
+    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        read(self.send(Method::DELETE, path, Call::default()).await?).await
+    }
+
     /// Sends `GET path` and leaves the body to be read as it comes.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -11,7 +12,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 use serde_json::Value;
-use support::server::{Settings, Weir, run_cli};
+use support::server::{Settings, Weir, run_cli, weir};
 use support::{http, wait_for};
 
 /// Framework and provider's SDK as siblings below a workflow that names the skill.
@@ -73,6 +74,91 @@ fn a_trace_is_explained_as_a_tree_and_as_json() {
 
     let (code, said) = explain(&server, &"ab".repeat(16), &[]);
     assert_eq!((code, said.as_str()), (Some(1), ""));
+}
+
+/// Prices all that is booked anew.
+fn reprice(data: &Path, prices: &Path) {
+    let mut command = weir();
+    command.args(["reprice", "--from", "2025-01-01", "--to", "2030-01-01"]);
+    command
+        .arg("--data-dir")
+        .arg(data)
+        .env("WEIR_PRICES_FILE", prices);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// The prices of the server explain its bookings, and of old ones those that they were booked by: not
+/// the list that the command is built with.
+#[test]
+fn a_booking_is_explained_by_the_prices_that_it_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let prices = folder.path().join("prices.yaml");
+    // Half of what the siblings cost is a price of the operator's own.
+    let own = |rate: &str| format!("prices:\n  - {{provider: anthropic, percent_off: {rate}}}\n");
+    std::fs::write(&prices, own("50")).unwrap();
+    let settings = || {
+        Settings::hasty(&data)
+            .with("WEIR_PRICES_FILE", prices.to_str().unwrap())
+            .with("WEIR_PRICES_RELOAD_INTERVAL", "100ms")
+    };
+    let mut server = settings().start();
+    let body = std::fs::read(SIBLINGS).unwrap();
+    let request: Value = serde_json::from_slice(&body).unwrap();
+    let trace = request["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"].clone();
+    let trace = trace.as_str().unwrap();
+    let answer = http::post(server.otlp_http, "/v1/traces", "application/json", &body).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let booked = "SELECT CAST(sum(sign * cost_usd) AS VARCHAR) FROM cost_ledger";
+    let booked_now = |server: &Weir| server.query(booked).pop().and_then(|mut row| row.pop());
+    let ledger = wait_for("the bookings", Duration::from_secs(30), || {
+        let calls = server.number("SELECT coalesce(sum(sign), 0) FROM cost_ledger");
+        (calls == 3).then(|| booked_now(&server).unwrap())
+    });
+    let cost = |server: &Weir| {
+        let (code, json) = explain(server, trace, &["--format", "json"]);
+        assert_eq!(code, Some(0), "{json}");
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["notes"], serde_json::json!([]), "{json}");
+        json["cost_usd"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(cost(&server), ledger.trim_end_matches('0'));
+    assert_ne!(cost(&server), "0.02242345", "not by the list alone");
+    // New prices change nothing that is booked.
+    let (_, said) = explain(&server, trace, &[]);
+    std::fs::write(&prices, own("25")).unwrap();
+    let name = |server: &Weir| {
+        let answer = http::get(server.http, "/v1/prices/tariffs/current").unwrap();
+        answer.json()["name"].as_str().unwrap().to_owned()
+    };
+    let before = said.split("genai-prices-").nth(1).unwrap();
+    let before = before.split(':').next().unwrap().to_owned();
+    wait_for("the new prices", Duration::from_secs(30), || {
+        (!name(&server).ends_with(&before)).then_some(())
+    });
+    assert_eq!(cost(&server), ledger.trim_end_matches('0'));
+    // What is priced anew is explained by what it was priced by last.
+    reprice(&data, &prices);
+    let anew = wait_for("the new bookings", Duration::from_secs(30), || {
+        let sum = booked_now(&server)?;
+        (sum != ledger).then_some(sum)
+    });
+    assert_eq!(cost(&server), anew.trim_end_matches('0'));
+    let (_, said) = explain(&server, trace, &[]);
+    let name = said.split("genai-prices-").nth(1).unwrap();
+    assert!(!name.starts_with(&before), "{said}");
+    let before = name.split(':').next().unwrap().to_owned();
+    // Where they are gone, those of now stand in, and it is said.
+    std::fs::write(&prices, own("10")).unwrap();
+    server.terminate(Duration::from_secs(30));
+    let old = data.join(format!("prices/genai-prices-{before}.json"));
+    std::fs::remove_file(old).unwrap();
+    let server = settings().start();
+    let (code, tree) = explain(&server, trace, &[]);
+    assert_eq!(code, Some(0));
+    let note = format!("note: the server does not give the prices genai-prices-{before}");
+    assert!(tree.contains(&note), "{tree}");
 }
 
 /// A span of a long trace: the first is an agent, and all others are its calls.

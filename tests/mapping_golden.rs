@@ -13,8 +13,11 @@
 
 #![cfg(test)]
 
+#[path = "support/testdata.rs"]
+mod testdata;
+
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Decimal128Type, Float64Type, Int64Type};
@@ -54,12 +57,6 @@ const NOT_COMPARED: &[&str] = &[
 
 /// Columns with another name in the schema.
 const RENAMED: &[(&str, &str)] = &[("service", "service_name"), ("scope", "scope_name")];
-
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("testdata")
-        .join(name)
-}
 
 fn enriched(body: &[u8]) -> RecordBatch {
     let at = Acceptance {
@@ -270,7 +267,7 @@ fn check(golden_file: &Path) -> usize {
         "otlp/captured"
     };
     let ours = rows(&enriched(
-        &std::fs::read(folder(place).join(&name)).unwrap(),
+        &std::fs::read(testdata::path(place).join(&name)).unwrap(),
     ));
     let golden = golden["rows"].as_array().unwrap();
     let twinned: HashSet<&str> = golden
@@ -296,12 +293,7 @@ fn check(golden_file: &Path) -> usize {
 
 #[test]
 fn every_captured_span_means_what_the_reference_says() {
-    let mut files: Vec<PathBuf> = folder("mapping")
-        .read_dir()
-        .unwrap()
-        .map(|f| f.unwrap().path())
-        .collect();
-    files.sort();
+    let files = testdata::files("mapping");
     let spans: usize = files.iter().map(|file| check(file)).sum();
     assert_eq!((files.len(), spans), (12, 66));
 }

@@ -11,8 +11,11 @@
 
 #![cfg(test)]
 
+#[path = "support/testdata.rs"]
+mod testdata;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use weir_ingest::decode::otlp::{OtlpEncoding, decode_traces};
@@ -35,12 +38,6 @@ const RULE_WINS: (&str, &str, &str, i64) = (
     0,
 );
 
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("testdata")
-        .join(name)
-}
-
 fn json_of(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
@@ -52,7 +49,7 @@ fn facts(name: &str) -> BTreeMap<TraceId, Vec<Fact>> {
     } else {
         "otlp/captured"
     };
-    let mut body = std::fs::read_to_string(folder(place).join(name)).unwrap();
+    let mut body = std::fs::read_to_string(testdata::path(place).join(name)).unwrap();
     if name.starts_with("j24") {
         // The body behind this golden also reported a cost, which the file that is kept does not.
         let attributes = "\"attributes\": [{\"key\": \"gen_ai.usage.input_tokens\"";
@@ -227,12 +224,7 @@ fn check_rows(golden_file: &Path) -> (usize, Vec<String>) {
 
 #[test]
 fn every_captured_trace_is_billed_and_attributed_as_the_reference_says() {
-    let mut files: Vec<PathBuf> = folder("mapping")
-        .read_dir()
-        .unwrap()
-        .map(|f| f.unwrap().path())
-        .collect();
-    files.sort();
+    let files = testdata::files("mapping");
     let checked: Vec<(usize, Vec<String>)> = files.iter().map(|f| check_rows(f)).collect();
     let spans: usize = checked.iter().map(|(rows, _)| rows).sum();
     let wrong: Vec<String> = checked.into_iter().flat_map(|(_, wrong)| wrong).collect();
@@ -290,7 +282,7 @@ impl Sums {
 
 #[test]
 fn cost_per_skill_is_the_references_to_the_last_digit_that_it_keeps() {
-    let golden = json_of(&folder("rollup/cost_per_skill.json"));
+    let golden = json_of(&testdata::path("rollup/cost_per_skill.json"));
     let prices = Tariff::standard().unwrap();
     let golden = golden.as_object().unwrap();
     for (name, expected) in golden {

@@ -112,6 +112,26 @@ fn what_is_written_today_reads_alike() {
     }
 }
 
+/// Every dataset that comes through the log, also those that came with a later schema.
+#[test]
+fn each_received_dataset_is_read_back_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let these: Vec<i64> = (0..7).collect();
+    let (mut core, _) = open(dir.path());
+    let parts = Dataset::RECEIVED.map(|d| (d, rows::rows(d, &these)));
+    let committed = core.commit(&[entry(parts.to_vec()).into()], Duration::ZERO);
+    assert!(committed.iter().all(Result::is_ok), "{committed:?}");
+    core.close(Duration::ZERO).unwrap();
+    drop(core);
+    let (mut core, _) = open(dir.path());
+    core.seal(Duration::ZERO, true).unwrap();
+    for dataset in Dataset::RECEIVED {
+        let taken = core.shared().take(dataset, 0, usize::MAX, usize::MAX);
+        let batches = taken.unwrap();
+        assert_eq!(numbers(dataset, batches[0].rows()), these, "{dataset}");
+    }
+}
+
 #[test]
 fn a_log_of_a_newer_layout_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();

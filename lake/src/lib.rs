@@ -37,6 +37,7 @@ mod share;
 mod snapshot;
 mod stats;
 mod table;
+mod unnamed;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -30,8 +30,7 @@ impl Slice {
         Self {
             number: batch.id().number,
             rows: batch.rows().clone(),
-            // A batch is sealed with 32-bit row numbers, so its rows always fit.
-            end: i32::try_from(batch.rows().num_rows()).unwrap_or(i32::MAX),
+            end: batch.end(),
         }
     }
 

@@ -11,6 +11,7 @@ use weir_transforms::trace::{Booking, Fact, Shared};
 
 use crate::LedgerError;
 use crate::booked::{self, Booked};
+use crate::events;
 use crate::order::Order;
 use crate::place::Place;
 use crate::prices::PriceLists;
@@ -40,7 +41,16 @@ pub struct Account {
     pub gone_amount: i128,
     /// Traces whose bookings are not what their spans come to, though these are all there.
     pub wrong_traces: u64,
-    /// Batches of spans in the lake that the ledger has not booked yet.
+    /// Bookings of events that stand: each is one row of `telemetry_events` or `log_events`. They
+    /// are not in `bookings`.
+    pub event_bookings: u64,
+    /// What these come to; not in `booked`.
+    pub events_booked: i128,
+    /// Of these, bookings whose event is no longer in the lake.
+    pub events_gone: u64,
+    /// Events that are not booked as they are, though they are all there.
+    pub wrong_events: u64,
+    /// Batches of spans and events in the lake that the ledger has not booked yet.
     pub pending_batches: u64,
 }
 
@@ -55,6 +65,10 @@ impl Account {
             gone,
             gone_amount,
             wrong_traces,
+            event_bookings,
+            events_booked,
+            events_gone,
+            wrong_events,
             pending_batches,
         } = other;
         self.bookings += bookings;
@@ -64,12 +78,18 @@ impl Account {
         self.gone += gone;
         self.gone_amount += gone_amount;
         self.wrong_traces += wrong_traces;
+        self.event_bookings += event_bookings;
+        self.events_booked += events_booked;
+        self.events_gone += events_gone;
+        self.wrong_events += wrong_events;
         self.pending_batches += pending_batches;
     }
 
-    /// Whether every booking is as its spans want it.
+    /// Whether every booking is as its spans, or its event, want it.
     pub fn closes(&self) -> bool {
-        self.wrong_traces == 0 && self.booked - self.gone_amount == self.computed
+        self.wrong_traces == 0
+            && self.wrong_events == 0
+            && self.booked - self.gone_amount == self.computed
     }
 }
 
@@ -90,8 +110,15 @@ pub async fn account(
     let mut order = Order::new(lake);
     order.load(place.entries).await?;
     let latest: Cursors = spans.nodes().map(|(n, b)| (n.clone(), b)).collect();
+    let priced_as_sent = order.entries().is_empty();
+    let events = events::account::account(lake, (&ledger, node, &place), priced_as_sent).await?;
+    let pending = Window::between(&place.cursors, &latest).batches();
     let mut account = Account {
-        pending_batches: Window::between(&place.cursors, &latest).batches(),
+        event_bookings: events.bookings,
+        events_booked: events.booked,
+        events_gone: events.gone,
+        wrong_events: events.wrong,
+        pending_batches: pending + events.pending_batches,
         ..Account::default()
     };
     let passes = spans.rows().div_ceil(ROWS_AT_ONCE).max(1);

@@ -4,6 +4,7 @@
 //! step:  where does the lake say that the ledger stands? --store is elsewhere--> read what it lacks
 //!                |
 //!                +-- an entry of the order is new -----> compute its traces again, commit
+//!                +-- batches of events are new --------> book row by row, commit
 //!                +-- batches of spans are new ---------> compute their traces, commit, keep
 //!                '-- nothing ------------------------> idle
 //! ```
@@ -23,6 +24,7 @@ use weir_model::{Clock, Dataset, NodeId};
 use weir_transforms::trace::{Fact, Shared};
 
 use crate::LedgerError;
+use crate::events::{self, EventsBooked};
 use crate::order::Order;
 use crate::place::Place;
 use crate::prices::{PriceLists, Reprice};
@@ -94,10 +96,35 @@ pub struct Ledger {
     pub(crate) store: Store,
     pub(crate) shared: Shared,
     pub(crate) spans: Reader,
+    /// Of each table of events.
+    pub(crate) events: Vec<Reader>,
     pub(crate) order: Order,
     pub(crate) status: Arc<Status>,
     entries_looked: Option<Instant>,
     stop_here: Option<StopHere>,
+}
+
+/// The step that booked events before it came to the spans. Where those were fenced, the events stay
+/// booked, and the next step finds the place behind them.
+fn with_events(step: Step, events: EventsBooked) -> Step {
+    match step {
+        Step::Idle | Step::Booked { .. } if events.rounds > 0 => {
+            let (spans, bookings, more) = match step {
+                Step::Booked {
+                    spans,
+                    bookings,
+                    more,
+                } => (spans, bookings, more),
+                Step::Idle | Step::Fenced | Step::Synced => (0, 0, false),
+            };
+            Step::Booked {
+                spans,
+                bookings: bookings + events.bookings,
+                more: more || events.more,
+            }
+        }
+        Step::Idle | Step::Booked { .. } | Step::Fenced | Step::Synced => step,
+    }
 }
 
 impl std::fmt::Debug for Ledger {
@@ -140,6 +167,7 @@ impl Ledger {
             store,
             shared: Shared::default(),
             spans: Reader::new(Dataset::Spans, Fact::columns()),
+            events: events::readers(),
             order,
             status: Arc::default(),
             entries_looked: None,
@@ -179,7 +207,13 @@ impl Ledger {
             }
             self.entries_looked = Some(Instant::now());
         }
-        let step = Box::pin(self.round(&ledger, place)).await?;
+        let step = match Box::pin(self.book_events(place)).await? {
+            None => Step::Fenced,
+            Some((place, events)) => {
+                let step = Box::pin(self.round(&ledger, place)).await?;
+                with_events(step, events)
+            }
+        };
         if step == Step::Fenced {
             add(&self.status.fenced, 1);
         }

@@ -8,6 +8,9 @@
 //!                                                              cost_ledger (Delta) + cursors, one commit
 //! ```
 //!
+//! Beside it, rows of `telemetry_events` and `log_events` are booked one by one, under sources of
+//! their own (`events.rs`).
+//!
 //! What a trace costs is a pure function of its facts ([`weir_transforms::trace`]); here is what
 //! makes it exact while spans come late, twice, over several nodes, and while processes die.
 //!
@@ -23,6 +26,7 @@
 mod account;
 mod booked;
 mod error;
+mod events;
 mod follow;
 mod ledger;
 mod order;

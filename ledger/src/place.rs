@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use weir_lake::Snapshot;
 use weir_model::NodeId;
 
+use crate::events::{EventCursors, EventTable, TABLES};
 use crate::store::Position;
 use crate::window::Cursors;
 
@@ -33,21 +34,33 @@ pub(crate) struct Place {
     pub(crate) batch: i64,
     /// The last entry that was applied.
     pub(crate) entries: i64,
+    /// How far spans have been read.
     pub(crate) cursors: Cursors,
+    /// How far events have been read, in the order of [`TABLES`].
+    pub(crate) events: EventCursors,
+}
+
+/// What names a table's cursors.
+fn prefix(table: EventTable) -> String {
+    format!("weir/ledger/{}/", table.dataset)
 }
 
 impl Place {
     /// Where the table says that the ledger stands whose batches are under the name of `node`.
     pub(crate) fn in_lake(ledger: &Snapshot, node: &NodeId) -> Self {
-        let cursors = ledger.all_progress().filter_map(|(name, number)| {
-            let node = NodeId::new(name.strip_prefix(SPANS)?).ok()?;
-            Some((node, number))
-        });
+        let under = |prefix: &str| -> Cursors {
+            let cursors = ledger.all_progress().filter_map(|(name, number)| {
+                let node = NodeId::new(name.strip_prefix(prefix)?).ok()?;
+                Some((node, number))
+            });
+            cursors.collect()
+        };
         Self {
             round: ledger.progress(ROUND),
             batch: ledger.committed(node),
             entries: ledger.progress(ENTRIES),
-            cursors: cursors.collect(),
+            cursors: under(SPANS),
+            events: TABLES.map(|table| under(&prefix(table))),
         }
     }
 
@@ -75,6 +88,11 @@ impl Place {
         let moved = next.cursors.iter();
         let moved = moved.filter(|(node, batch)| self.cursors.get(*node) != Some(batch));
         all.extend(moved.map(|(node, batch)| (format!("{SPANS}{node}"), *batch)));
+        for ((table, before), after) in TABLES.into_iter().zip(&self.events).zip(&next.events) {
+            let moved = after.iter().filter(|(n, b)| before.get(*n) != Some(b));
+            let prefix = prefix(table);
+            all.extend(moved.map(|(node, batch)| (format!("{prefix}{node}"), *batch)));
+        }
         all
     }
 }

@@ -213,39 +213,66 @@ impl Ledger {
         draft: Draft,
     ) -> Result<Outcome, LedgerError> {
         let now_us = self.clock.now_us();
+        let rows = (!draft.rows.is_empty())
+            .then(|| booked::to_rows(&draft.rows, now_us, place.batch + 1))
+            .transpose()?;
+        let outcome = self.commit_rows(place, &mut next, rows.as_ref()).await?;
+        if outcome == Outcome::Fenced {
+            return Ok(outcome);
+        }
+        add(&self.status.bookings, draft.rows.len());
+        let change = draft.change(next.batch);
+        self.apply(change, &next, now_us)?;
+        self.tell_size();
+        Ok(outcome)
+    }
+
+    /// Commits `rows` as the next batch of the ledger, where there are any, with how far its sources
+    /// were read: from `place` to `next`, which gets its numbers of round and batch here.
+    pub(crate) async fn commit_rows(
+        &self,
+        place: &Place,
+        next: &mut Place,
+        rows: Option<&RecordBatch>,
+    ) -> Result<Outcome, LedgerError> {
         next.round = place.round + 1;
-        let batch = if draft.rows.is_empty() {
-            None
-        } else {
-            next.batch = place.batch + 1;
-            let id = BatchId {
-                node: self.config.node.clone(),
-                dataset: Dataset::CostLedger,
-                number: next.batch,
-            };
-            let rows = booked::to_rows(&draft.rows, now_us, next.batch)?;
-            Some(Batch::seal(id, &rows)?)
+        let batch = match rows {
+            None => None,
+            Some(rows) => {
+                next.batch = place.batch + 1;
+                let id = BatchId {
+                    node: self.config.node.clone(),
+                    dataset: Dataset::CostLedger,
+                    number: next.batch,
+                };
+                Some(Batch::seal(id, rows)?)
+            }
         };
         self.pass("computed")?;
         let derived = Derived {
             batch: batch.as_ref(),
             expect: &place.expect(),
-            then: &place.then(&next),
+            then: &place.then(next),
         };
         let outcome = Box::pin(self.lake.derive(Dataset::CostLedger, &derived)).await?;
-        if outcome == Outcome::Fenced {
-            return Ok(outcome);
+        if outcome != Outcome::Fenced {
+            self.pass("committed")?;
+            add(&self.status.rounds, 1);
         }
-        self.pass("committed")?;
-        add(&self.status.rounds, 1);
-        add(&self.status.bookings, draft.rows.len());
-        let change = draft.change(next.batch);
+        Ok(outcome)
+    }
+
+    /// Brings the store to `next`, which was committed at `now_us`.
+    pub(crate) fn apply(
+        &mut self,
+        change: Change,
+        next: &Place,
+        now_us: i64,
+    ) -> Result<(), LedgerError> {
         self.store.apply(change, next.position(), now_us);
         self.pass("applied")?;
         self.store.keep(now_us)?;
-        self.tell_size();
-        self.pass("kept")?;
-        Ok(outcome)
+        self.pass("kept")
     }
 }
 

@@ -133,7 +133,7 @@ pub(crate) fn push(fact: &Fact, to: &mut Vec<u8>) {
 
 /// The day of the call, unless it lies so far from the booking's that a partition of its own would
 /// be a forgery's work.
-fn part_date(start: i64, now_us: i64) -> i32 {
+pub(crate) fn part_date(start: i64, now_us: i64) -> i32 {
     let day = |us: i64| i32::try_from(us.div_euclid(DAY_US)).unwrap_or(0);
     let (event, now) = (day(start.div_euclid(1000)), day(now_us));
     let near = (now - DAYS_BACK..=now + DAYS_AHEAD).contains(&event);

@@ -3,6 +3,8 @@
 
 #![cfg(test)]
 
+#[path = "exact/events.rs"]
+mod events;
 mod rig;
 
 use std::sync::Arc;

@@ -24,11 +24,15 @@ pub enum Dataset {
     CostHourly = 6,
     /// Partial sums of the cost ledger by day.
     CostDaily = 7,
+    /// Telemetry events that carry their own cost.
+    TelemetryEvents = 8,
+    /// Log records that tell of calls of models, from OTLP logs.
+    LogEvents = 9,
 }
 
 impl Dataset {
     /// Every dataset, in the order of their codes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Spans,
         Self::ProxyAudit,
         Self::OcsfEvents,
@@ -36,14 +40,18 @@ impl Dataset {
         Self::RejectedEvents,
         Self::CostHourly,
         Self::CostDaily,
+        Self::TelemetryEvents,
+        Self::LogEvents,
     ];
 
     /// The datasets whose rows come through the write-ahead log.
-    pub const RECEIVED: [Self; 4] = [
+    pub const RECEIVED: [Self; 6] = [
         Self::Spans,
         Self::ProxyAudit,
         Self::OcsfEvents,
         Self::RejectedEvents,
+        Self::TelemetryEvents,
+        Self::LogEvents,
     ];
 
     /// The table's name, the same in every sink and in SQL.
@@ -56,6 +64,8 @@ impl Dataset {
             Self::RejectedEvents => "rejected_events",
             Self::CostHourly => "cost_hourly",
             Self::CostDaily => "cost_daily",
+            Self::TelemetryEvents => "telemetry_events",
+            Self::LogEvents => "log_events",
         }
     }
 
@@ -94,7 +104,11 @@ impl Dataset {
     pub const fn time_column(self) -> &'static str {
         match self {
             Self::Spans => "start_time",
-            Self::ProxyAudit | Self::OcsfEvents | Self::CostLedger => "event_time",
+            Self::ProxyAudit
+            | Self::OcsfEvents
+            | Self::CostLedger
+            | Self::TelemetryEvents
+            | Self::LogEvents => "event_time",
             Self::RejectedEvents => "received_at",
             Self::CostHourly | Self::CostDaily => "period_start",
         }

@@ -157,6 +157,28 @@ impl Classify for QueryError {
     }
 }
 
+impl QueryError {
+    /// An error of a plan that runs. What a function cannot do is told in the words of a value that
+    /// it cannot take: a column that holds one value throughout a file becomes a constant, so which
+    /// of the two is found, and which first, depends on the file, and in a file of several tenants
+    /// on rows of others.
+    pub(crate) fn of_running(error: DataFusionError) -> Self {
+        let safe = Self::from(error);
+        match safe.code {
+            "sql_unsupported" => misfit(),
+            _ => safe,
+        }
+    }
+}
+
+/// What is said of a value that an expression cannot take, whatever it is.
+fn misfit() -> QueryError {
+    QueryError::refused(
+        "query_failed",
+        "a value does not fit the function it is given to",
+    )
+}
+
 impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> Self {
         let safe = safe_error(&error);
@@ -193,10 +215,7 @@ fn safe_error(error: &DataFusionError) -> QueryError {
         }
         DataFusionError::ResourcesExhausted(_) => out_of_resources(),
         DataFusionError::ArrowError(error, _) => arrow_error(error),
-        DataFusionError::Execution(_) => QueryError::refused(
-            "query_failed",
-            "a value does not fit the function it is given to",
-        ),
+        DataFusionError::Execution(_) => misfit(),
         DataFusionError::External(error) => external_error(error.as_ref()),
         DataFusionError::Internal(text) if is_about_a_pattern(text) => bad_pattern(),
         DataFusionError::ParquetError(error) => parquet_error(&error.to_string()),
@@ -310,10 +329,7 @@ fn predicate_failure(text: &str) -> Option<QueryError> {
     if failure.contains("query_memory") {
         return Some(out_of_resources());
     }
-    Some(QueryError::refused(
-        "query_failed",
-        "a value does not fit the function it is given to",
-    ))
+    Some(misfit())
 }
 
 /// Cuts at a character's edge.

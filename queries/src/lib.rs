@@ -16,6 +16,7 @@
 //!
 //! The only crate that links DataFusion.
 
+mod around;
 mod engine;
 mod error;
 pub mod format;
@@ -39,4 +40,4 @@ mod views;
 pub use engine::{Answer, Engine, EngineConfig, QueryLimits};
 pub use error::{ErrorKind, QueryError};
 pub use reference::reference;
-pub use rollup::{Dimension, Rollup, RollupQuestion, RollupSums};
+pub use rollup::{Basis, Dimension, Reconciled, Rollup, RollupQuestion, RollupSums};

@@ -15,7 +15,7 @@ use datafusion::prelude::SessionContext;
 use weir_model::Dataset;
 
 use crate::rollup::TABLES;
-use crate::views::{self, VIEWS, View};
+use crate::views::{self, SUMS, VIEWS, View};
 use crate::{QueryError, format, functions};
 
 /// What is said before the lists.
@@ -81,16 +81,17 @@ fn schema_of(view: &View) -> Result<SchemaRef, QueryError> {
         let table = EmptyTable::new(dataset.schema());
         context.register_table(dataset.name(), Arc::new(table))?;
     }
-    for table in TABLES {
-        let sums = Dataset::CostHourly.schema();
-        context.register_table(table.name, Arc::new(EmptyTable::new(sums)))?;
-    }
-    let plan = |view: &View| {
+    let plan_sql = |sql: &str| {
         let state = context.state();
-        let statement = state.sql_to_statement(view.sql, &Dialect::Generic)?;
+        let statement = state.sql_to_statement(sql, &Dialect::Generic)?;
         // Planning over tables in memory waits for nothing.
         futures::executor::block_on(state.statement_to_plan(statement))
     };
+    let plan = |view: &View| plan_sql(view.sql);
+    for table in TABLES.iter().filter(|_| view.reads == SUMS) {
+        let sums = ViewTable::new(plan_sql(&table.sql(std::iter::empty()))?, None);
+        context.register_table(table.name, Arc::new(sums))?;
+    }
     if let Some(below) = view.over.and_then(views::view) {
         let table = ViewTable::new(plan(below)?, None);
         context.register_table(below.name, Arc::new(table))?;

@@ -208,7 +208,8 @@ impl Core {
         };
         let mut left = bounds;
         while let Some(batch) = stream.next().await {
-            if !rows.take(batch?, &mut left)? {
+            let batch = batch.map_err(QueryError::of_running)?;
+            if !rows.take(batch, &mut left)? {
                 break;
             }
         }

@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, FieldRef, Schema};
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{
@@ -24,11 +25,11 @@ use datafusion::physical_plan::joins::{
 };
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::unnest::UnnestExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
 use crate::QueryError;
-use crate::once::OnceExec;
+use crate::around::{Around, Execution};
+use crate::once::Once;
 
 /// Whether a query has been stopped; shared by its caller and its plan.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +57,7 @@ pub(crate) fn stoppable(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let stoppable = plan.transform_up(|node| {
         if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
-            let left = Arc::new(OnceExec::new(Arc::clone(join.left())));
+            let left = Arc::new(Around::new(Arc::clone(join.left()), Once::default()));
             let right = Arc::clone(join.right());
             let projection = join.projection().as_ref().map(|p| p.to_vec());
             let join = NestedLoopJoinExecBuilder::new(left, right, *join.join_type())
@@ -79,68 +80,28 @@ pub(crate) fn stoppable(
 }
 
 fn ended(input: Arc<dyn ExecutionPlan>, stop: &Stop) -> Transformed<Arc<dyn ExecutionPlan>> {
-    Transformed::yes(Arc::new(StoppableExec {
-        input,
-        stop: stop.clone(),
-    }))
+    Transformed::yes(Arc::new(Around::new(input, Stoppable(stop.clone()))))
 }
 
-/// Passes on what its input gives until the query is stopped.
+/// A plan passes on what its input gives until the query is stopped.
 #[derive(Debug)]
-struct StoppableExec {
-    input: Arc<dyn ExecutionPlan>,
-    stop: Stop,
-}
+struct Stoppable(Stop);
 
-impl DisplayAs for StoppableExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StoppableExec")
-    }
-}
+impl Execution for Stoppable {
+    const NAME: &'static str = "StoppableExec";
 
-impl ExecutionPlan for StoppableExec {
-    fn name(&self) -> &'static str {
-        "StoppableExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.into_iter().next();
-        let input = input.ok_or_else(|| DataFusionError::from(QueryError::internal()))?;
-        Ok(Arc::new(Self {
-            input,
-            stop: self.stop.clone(),
-        }))
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
+    fn renewed(&self) -> Self {
+        Self(self.0.clone())
     }
 
     fn execute(
         &self,
+        input: &Arc<dyn ExecutionPlan>,
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let stream = self.input.execute(partition, context)?;
-        let stop = self.stop.clone();
+        let stream = input.execute(partition, context)?;
+        let stop = self.0.clone();
         let schema = stream.schema();
         let stream = stream.map(move |batch| {
             if stop.is_stopped() {

@@ -84,7 +84,7 @@ pub(crate) const VIEWS: &[View] = &[
         reads: SUMS,
         over: None,
         sql: include_str!("views/cost_by_skill_daily.sql"),
-        weight: 12,
+        weight: 16,
         columns: BY_SKILL,
     },
     View {
@@ -93,16 +93,16 @@ pub(crate) const VIEWS: &[View] = &[
         reads: SUMS,
         over: None,
         sql: include_str!("views/cost_by_skill_hourly.sql"),
-        weight: 12,
+        weight: 16,
         columns: BY_SKILL,
     },
     View {
         name: "cost_per_skill",
         doc: "Billed calls, tokens and cost by skill and model, by the ledger: each call once, whoever traced it",
-        reads: &[Dataset::CostLedger],
+        reads: SUMS,
         over: None,
         sql: include_str!("views/cost_per_skill.sql"),
-        weight: 2,
+        weight: 16,
         columns: &[
             ("skill", "The skill; (unattributed) where none is known"),
             (
@@ -191,6 +191,8 @@ pub(crate) fn doc(dataset: Dataset) -> &'static str {
         Dataset::OcsfEvents => "One row a security event in OCSF",
         Dataset::CostLedger => "One row a signed booking of cost",
         Dataset::RejectedEvents => "Input that was refused, with the reason",
+        Dataset::TelemetryEvents => "One row a telemetry event with its own cost",
+        Dataset::LogEvents => "One row a log record that tells of a call of a model",
         Dataset::CostHourly => {
             "Partial sums of the ledger by hour: add up rows with the same key; newest bookings may \
              be missing"

@@ -17,14 +17,18 @@
 //!   after that end is durable.
 //! * One sink, or one dataset in it, that is stuck delays no other.
 
+pub mod clickhouse;
 pub mod contract;
 pub mod dead;
 pub mod delivery;
 pub mod lake;
 pub mod memory;
+pub mod outbound;
+mod secret;
 mod sink;
 pub mod testing;
 
 pub use dead::{DeadError, DeadLetter, DeadLetters, layouts as dead_layouts};
 pub use delivery::{DatasetStatus, Delivery, DeliveryConfig, DeliveryStatus};
+pub use secret::Secret;
 pub use sink::{Engine, Part, PartId, Receipt, Sink, SinkError};

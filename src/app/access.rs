@@ -14,7 +14,7 @@ use axum::http::{HeaderValue, StatusCode};
 use tokio::task::JoinSet;
 use weir_lake::{Lake, LakeError};
 use weir_model::{Clock, Dataset, TenantId};
-use weir_store::{Denied, Keys, Scope, Scopes, StateConfig};
+use weir_store::{Denied, Keys, Note, NoteKind, Scope, Scopes, StateConfig, StoreError};
 
 use crate::app::Node;
 use crate::app::parts;
@@ -38,6 +38,9 @@ const OWN_LAKE_WAIT: Duration = Duration::from_secs(3);
 
 /// How long one that holds a key is asked to wait while keys cannot be confirmed.
 const UNCONFIRMED_WAIT: Duration = Duration::from_secs(2);
+
+/// How long one that would change the state is asked to wait while it cannot be changed.
+const STATE_WAIT: Duration = Duration::from_secs(5);
 
 /// Knows the keys and what their holders have used.
 #[derive(Debug)]
@@ -126,6 +129,70 @@ impl Access {
         }
         let quotas = self.keys.quotas(&who.tenant);
         Ok(self.meters.caller(who.tenant.clone(), &quotas, Some(&who)))
+    }
+
+    /// The notes of that kind: those of one tenant, or of all.
+    pub(crate) fn notes(&self, kind: NoteKind, tenant: Option<&TenantId>) -> Vec<Note> {
+        self.keys.notes(kind, tenant)
+    }
+
+    /// A number that is another one whenever something in the state has changed.
+    pub(crate) fn version(&self) -> i64 {
+        self.keys.version()
+    }
+
+    /// Keeps a note: it counts here at once, and on every node within five seconds.
+    ///
+    /// # Errors
+    ///
+    /// 409 where there are too many, 400 where it is too long, 503 where the state could not be
+    /// changed; it does not count then.
+    pub(crate) async fn put_note(
+        &self,
+        kind: NoteKind,
+        tenant: &TenantId,
+        note: (String, String),
+    ) -> Result<(), Refusal> {
+        let tenant = tenant.clone();
+        self.on_state(move |keys| keys.put_note(kind, &tenant, note))
+            .await
+    }
+
+    /// Drops a note; `false` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// 503 where the state could not be changed; it counts on then.
+    pub(crate) async fn drop_note(
+        &self,
+        kind: NoteKind,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<bool, Refusal> {
+        let (tenant, id) = (tenant.clone(), id.to_owned());
+        self.on_state(move |keys| keys.drop_note(kind, &tenant, &id))
+            .await
+    }
+
+    async fn on_state<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Keys) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let keys = Arc::clone(&self.keys);
+        let done = tokio::task::spawn_blocking(move || work(&keys)).await;
+        done.map_err(|_| Refusal::internal())?.map_err(|error| {
+            let text = error.to_string();
+            if matches!(error, StoreError::TooManyNotes) {
+                return Refusal::new(StatusCode::CONFLICT, "too_many_set", text);
+            }
+            if matches!(error, StoreError::NoteSize) {
+                return Refusal::new(StatusCode::BAD_REQUEST, "bad_setting", text);
+            }
+            let error = format!("{:#}", anyhow::Error::new(error));
+            tracing::error!(error, "state.change.failed");
+            let text = "the state could not be changed just now; the server's log says why";
+            Refusal::unavailable("state_unavailable", text, STATE_WAIT)
+        })
     }
 
     /// Takes over what was changed in the state since.

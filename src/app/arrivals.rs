@@ -106,6 +106,27 @@ fn columns(dataset: Dataset) -> &'static [&'static str] {
             "message",
         ],
         Dataset::RejectedEvents => &["source", "reason_code", "reason"],
+        Dataset::TelemetryEvents => &[
+            "skill_name",
+            "skill_version",
+            "user_id",
+            "model",
+            "usage_input_tokens",
+            "usage_output_tokens",
+            "cost_usd",
+            "error_type",
+        ],
+        Dataset::LogEvents => &[
+            "event_name",
+            "service_name",
+            "model",
+            "session_id",
+            "skill_name",
+            "usage_input_tokens",
+            "usage_output_tokens",
+            "cost_usd",
+            "error_type",
+        ],
         Dataset::CostLedger | Dataset::CostHourly | Dataset::CostDaily => &[],
     }
 }

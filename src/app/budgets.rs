@@ -1,7 +1,8 @@
 //! Budgets: how much of one is spent, what is left, and where it will end.
 //!
 //! They stand in one file of the operator (`budgets.file`), the same for all nodes, which is read
-//! again when it changes:
+//! again when it changes, and in the state, where administrators of tenants set them over HTTP. Where
+//! both have one for the same thing, the file's holds:
 //!
 //! ```json
 //! { "webhook": "https://hooks.example/weir",
@@ -10,30 +11,35 @@
 //!     { "tenant": "acme", "scope": "skill", "name": "pdf", "limit_usd": "20.50", "period": "day" } ] }
 //! ```
 //!
-//! Once a minute the node sums up what each has spent in its calendar day or month, UTC. What that
-//! gives stands in rollup answers and metrics; a change of state is posted to the webhook, again
+//! Once a minute the node sums up what each has spent in its calendar day or month, UTC, and what
+//! is used of commitments; a budget that is new within a second or two. What that gives stands in rollup answers and metrics; a change of state is posted to the webhook, again
 //! and again until it is taken, so that it comes at least once.
 
+mod commitments;
 mod file;
 mod webhook;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 use weir_model::TenantId;
 use weir_queries::{Dimension, QueryError, RollupQuestion};
+use weir_store::{Note, NoteKind};
 
 use crate::app::Node;
 use crate::http::rollups::answer::spell;
 use crate::usd;
 
-pub(crate) use file::{Budget, BudgetFile, Period};
+pub(crate) use commitments::State as CommitmentState;
+pub(crate) use file::{Budget, BudgetFile, Origin, Period, WrittenBudget};
 
 /// How often budgets are summed up.
 const EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked for budgets that are new.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
 
@@ -140,8 +146,26 @@ pub(crate) struct Budgets {
 struct Known {
     modified: Option<SystemTime>,
     webhook: Option<String>,
+    /// Those of the file.
+    of_file: Vec<Arc<Budget>>,
+    /// Those that hold, wherever they were set.
     budgets: Vec<Arc<Budget>>,
     states: Vec<State>,
+    commitments: Vec<CommitmentState>,
+}
+
+impl Known {
+    /// Takes over what was set over HTTP, as it is now.
+    fn take(&mut self, notes: &[Note]) {
+        let mut budgets = self.of_file.clone();
+        for budget in notes.iter().filter_map(Budget::of_note) {
+            if !budgets.iter().any(|known| known.is_for_what(&budget)) {
+                budgets.push(Arc::new(budget));
+            }
+        }
+        self.states.retain(|s| budgets.contains(&s.budget));
+        self.budgets = budgets;
+    }
 }
 
 impl Budgets {
@@ -172,12 +196,42 @@ impl Budgets {
         let mut known = self.known.write();
         known.modified = modified;
         known.webhook = file.webhook;
-        known.budgets = file.budgets.into_iter().map(Arc::new).collect();
-        let Known {
-            budgets, states, ..
-        } = &mut *known;
-        states.retain(|s| budgets.contains(&s.budget));
+        known.of_file = file.budgets.into_iter().map(Arc::new).collect();
         Ok(())
+    }
+
+    /// The budgets of `tenant` that hold, each with how it stood when it was last summed up.
+    pub(crate) fn set_for(&self, tenant: &TenantId) -> Vec<(Arc<Budget>, Option<State>)> {
+        let known = self.known.read();
+        let theirs = known.budgets.iter().filter(|b| b.tenant == *tenant);
+        let state = |b: &Arc<Budget>| known.states.iter().find(|s| s.budget == *b).cloned();
+        theirs.map(|b| (Arc::clone(b), state(b))).collect()
+    }
+
+    /// Whether the file has a budget for the same thing.
+    pub(crate) fn is_in_file(&self, budget: &Budget) -> bool {
+        let known = self.known.read();
+        known.of_file.iter().any(|b| b.is_for_what(budget))
+    }
+
+    /// How the commitments of `tenant` stood when they were last summed up.
+    pub(crate) fn commitments_of(&self, tenant: &TenantId) -> Vec<CommitmentState> {
+        let known = self.known.read();
+        let theirs = known.commitments.iter().filter(|c| c.tenant == *tenant);
+        theirs.cloned().collect()
+    }
+
+    /// How all commitments stood.
+    pub(crate) fn commitments(&self) -> Vec<CommitmentState> {
+        self.known.read().commitments.clone()
+    }
+
+    /// Takes over what was set over HTTP since; whether one is not summed up yet.
+    pub(crate) fn look(&self, node: &Node) -> bool {
+        let notes = node.access.notes(NoteKind::Budget, None);
+        let mut known = self.known.write();
+        known.take(&notes);
+        known.states.len() < known.budgets.len()
     }
 
     /// How the budgets of `tenant` stood when they were last summed up.
@@ -194,25 +248,42 @@ impl Budgets {
         (known.states.clone(), open)
     }
 
-    /// Sums up every budget, and tells the webhook what has changed.
+    /// Sums up every budget and commitment, and tells the webhook what has changed.
     pub(crate) async fn refresh(&self, node: &Node) {
         if let Err(error) = self.reload() {
             tracing::warn!(error = format!("{error:#}"), "budgets.reload.failed");
         }
-        let (budgets, webhook) = {
+        self.look(node);
+        self.sum_up_budgets(node, true).await;
+        let last = self.commitments();
+        let sums = commitments::sum_up(node, &last).await;
+        self.known.write().commitments = sums;
+    }
+
+    /// Sums up `all` budgets or only those that were not summed up yet, and tells the webhook.
+    async fn sum_up_budgets(&self, node: &Node, all: bool) {
+        let (budgets, webhook, before) = {
             let known = self.known.read();
-            (known.budgets.clone(), known.webhook.clone())
+            (
+                known.budgets.clone(),
+                known.webhook.clone(),
+                known.states.clone(),
+            )
         };
         let now_us = node.intake.clock.now_us();
         let mut states = Vec::new();
         for budget in &budgets {
+            let last = before.iter().find(|s| s.budget == *budget);
+            if let Some(last) = last.filter(|_| !all) {
+                states.push(last.clone());
+                continue;
+            }
             match Box::pin(sum_up(node, budget, now_us)).await {
                 Ok(state) => states.extend(state),
                 // The last known state stays; a store that is away is logged by whoever reads it.
                 Err(error) => {
                     tracing::debug!(error = %error, "budgets.unknown");
-                    let known = self.known.read();
-                    states.extend(known.states.iter().find(|s| s.budget == *budget).cloned());
+                    states.extend(last.cloned());
                 }
             }
         }
@@ -244,8 +315,8 @@ async fn sum_up(
     let question = |since_us: i64, until_us: Option<i64>| RollupQuestion {
         since_us: Some(since_us),
         until_us,
-        by: Vec::new(),
         only: only.clone(),
+        ..RollupQuestion::default()
     };
     let hour = floor_hour(now_us);
     let spent = question(start, None);
@@ -258,16 +329,31 @@ async fn sum_up(
 
 /// Keeps budgets summed up until the node stops.
 pub(crate) async fn keep(node: &Node) {
+    let mut due = Instant::now();
+    let mut version = None;
     loop {
+        let all = Instant::now() >= due;
+        let now = node.access.version();
+        let changed = version.replace(now) != Some(now);
+        let work = async {
+            if all {
+                node.budgets.refresh(node).await;
+            } else if changed && node.budgets.look(node) {
+                node.budgets.sum_up_budgets(node, false).await;
+            }
+        };
         tokio::select! {
             biased;
             () = node.stopping() => return,
-            () = Box::pin(node.budgets.refresh(node)) => {}
+            () = Box::pin(work) => {}
+        }
+        if all {
+            due = Instant::now() + EVERY;
         }
         tokio::select! {
             biased;
             () = node.stopping() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
 }

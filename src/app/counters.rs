@@ -143,6 +143,8 @@ pub(crate) struct Counters {
     traces: RouteCounters,
     proxy_audit: RouteCounters,
     ocsf: RouteCounters,
+    telemetry_events: RouteCounters,
+    logs: RouteCounters,
     /// By tenant.
     pub(crate) tenants: Tenants,
     /// Log records and metric points that were counted and not stored.
@@ -181,10 +183,12 @@ impl Began {
 }
 
 /// The routes, with the names that metrics use.
-pub(crate) const ROUTES: [(Route, &str); 3] = [
+pub(crate) const ROUTES: [(Route, &str); 5] = [
     (Route::Traces, "traces"),
     (Route::ProxyAudit, "proxy_audit"),
     (Route::Ocsf, "ocsf"),
+    (Route::TelemetryEvents, "telemetry_events"),
+    (Route::Logs, "logs"),
 ];
 
 /// A request on its way: counted as received when it begins, and at its end, whatever that is.
@@ -222,6 +226,8 @@ impl Counters {
             Route::Traces => &self.traces,
             Route::ProxyAudit => &self.proxy_audit,
             Route::Ocsf => &self.ocsf,
+            Route::TelemetryEvents => &self.telemetry_events,
+            Route::Logs => &self.logs,
         }
     }
 

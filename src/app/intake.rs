@@ -5,6 +5,7 @@
 //! * No answer of success leaves before the rows are in the log and synced.
 //! * A request whose answer fails or whose client leaves is either wholly in the log or not at all.
 
+mod folded;
 mod small;
 
 use std::future::Future;
@@ -27,7 +28,7 @@ use crate::app::counters::{self, Counters};
 use crate::app::prepare::{self, Audit, Prepared};
 use crate::app::prices::PriceBook;
 use crate::app::quota::Caller;
-use crate::app::resends::{Name, Resends, Standing, Ticket, digest, scope};
+use crate::app::resends::{Name, Resends, Standing, Ticket, scope};
 use crate::app::together::{self, SMALL_BYTES_MAX, Together};
 use crate::http::body::{BodyLimits, INLINE_BYTES_MAX};
 use crate::http::refusal::Refusal;
@@ -109,16 +110,6 @@ pub(crate) struct Arrived {
     pub(crate) body: crate::http::body::Taken,
 }
 
-/// What came of looking at a body.
-enum Look<T> {
-    /// New: here is what to log.
-    New(Ticket, T),
-    /// Answered before.
-    Known(Bytes),
-    /// In flight: look again when it ends.
-    Wait(tokio::sync::watch::Receiver<()>),
-}
-
 impl Intake {
     /// An intake that recognises the requests that `log` still holds.
     pub(crate) fn new(parts: Parts) -> Self {
@@ -187,44 +178,13 @@ impl Intake {
                 None => charged = true,
             }
         }
-        let Arrived { caller, body } = arrived;
-        let length = body.bytes.len();
-        let (ticket, prepared, digest) = loop {
-            let intake = self.clone();
-            let (bytes, at) = (body.bytes.clone(), self.acceptance(&caller.tenant));
-            let look = self.beside(length, move || {
-                let digest = digest(&at.tenant, Route::Traces, &bytes);
-                let prepare = || {
-                    let tariff = intake.prices.current(&at.tenant);
-                    let terms = (&*intake.enricher, &*tariff);
-                    prepare::traces(&bytes, encoding, &at, &intake.limits, terms)
-                };
-                let look = match intake.bodies.begin(digest, digest, at.received_at_us) {
-                    Standing::First(ticket) => Look::New(ticket, prepare()?),
-                    Standing::Repeat(answer) => Look::Known(answer),
-                    Standing::Wait(done) => Look::Wait(done),
-                    Standing::Conflict => return Err(Refusal::internal()),
-                };
-                Ok((look, digest))
-            });
-            match look.await? {
-                (Look::New(ticket, prepared), digest) => break (ticket, prepared, digest),
-                (Look::Known(answer), _) => return Ok(self.folded(Route::Traces, answer)),
-                (Look::Wait(mut done), _) => {
-                    // Its end is told by an error, as nothing is ever sent.
-                    let _ = done.changed().await;
-                }
-            }
+        let prepare = move |intake: &Self, bytes: &[u8], at: &Acceptance| {
+            let tariff = intake.prices.current(&at.tenant);
+            let terms = (&*intake.enricher, &*tariff);
+            prepare::traces(bytes, encoding, at, &intake.limits, terms)
         };
-        let record = Record {
-            caller,
-            route: Route::Traces,
-            digest: Some(digest),
-            key: None,
-            length,
-            charged,
-        };
-        self.commit(record, prepared, Some(ticket)).await
+        self.folded_by_body(arrived, (Route::Traces, charged), prepare)
+            .await
     }
 
     /// Takes a proxy-audit request.
@@ -357,6 +317,7 @@ impl Intake {
             answer,
             accepted,
             rejected,
+            unstored,
             fingerprints,
         } = prepared;
         let mut at_us = self.clock.now_us();
@@ -393,6 +354,7 @@ impl Intake {
         if let Some(ticket) = ticket {
             ticket.finish(answer.clone(), at_us);
         }
+        counters::add(&self.counters.unstored, unstored);
         let rows = (accepted, rejected);
         self.count(&record.caller, (record.route, record.length), rows, at_us);
         Ok(Taken {

@@ -151,6 +151,13 @@ impl Booking {
         each.reduce(Shown::with).unwrap_or_default()
     }
 
+    /// Whether this node is the one that books in the lake at `place` among all, as far as it knows.
+    pub(crate) fn books(&self, place: usize) -> bool {
+        let status = self.status.get(place);
+        let status = status.map(|status| Arc::clone(&status.lock()));
+        status.is_some_and(|status| status.shown(self.clock.now_us()).booking)
+    }
+
     /// Stops them: the last commit is made or not, and the stores are written.
     pub(crate) async fn stop(&self) {
         self.stop.send_replace(true);
@@ -216,6 +223,10 @@ pub(crate) fn account_json(account: &Account) -> serde_json::Value {
         "spans_gone": account.gone,
         "spans_gone_usd": dollars(account.gone_amount),
         "wrong_traces": account.wrong_traces,
+        "event_bookings": account.event_bookings,
+        "events_booked_usd": dollars(account.events_booked),
+        "events_gone": account.events_gone,
+        "wrong_events": account.wrong_events,
         "pending_batches": account.pending_batches,
     })
 }

@@ -23,9 +23,11 @@ pub(crate) mod prepare;
 pub(crate) mod prices;
 pub(crate) mod quota;
 pub(crate) mod reach;
+pub(crate) mod reconciled;
 pub(crate) mod resends;
 pub(crate) mod rollups;
 pub(crate) mod running;
+pub(crate) mod sinks;
 pub(crate) mod start_error;
 pub(crate) mod together;
 

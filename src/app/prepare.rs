@@ -19,8 +19,12 @@ use crate::app::arrivals::usd;
 use crate::app::duplicates;
 use crate::http::refusal::Refusal;
 
+mod events;
+
+pub(crate) use events::{logs, telemetry};
+
 /// Rows and the answer that they get once they are durable.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Prepared {
     /// What goes into the log; datasets without rows are left out.
     pub(crate) rows: Vec<(Dataset, RecordBatch)>,
@@ -30,6 +34,8 @@ pub(crate) struct Prepared {
     pub(crate) accepted: usize,
     /// Records refused one by one.
     pub(crate) rejected: usize,
+    /// Records that weir does not store.
+    pub(crate) unstored: usize,
     /// What its spans are known by, should they come again.
     pub(crate) fingerprints: Vec<u64>,
 }
@@ -79,6 +85,7 @@ pub(crate) fn traces(
         accepted,
         rejected: rejected_count,
         fingerprints,
+        ..Prepared::default()
     })
 }
 
@@ -199,8 +206,7 @@ pub(crate) fn audit(body: &[u8], at: &Acceptance, limits: &Limits) -> Result<Aud
             rows,
             answer,
             accepted,
-            rejected: 0,
-            fingerprints: Vec::new(),
+            ..Prepared::default()
         },
         key,
         payload,
@@ -238,7 +244,7 @@ pub(crate) fn events(body: &[u8], at: &Acceptance, limits: &Limits) -> Result<Pr
         answer,
         accepted,
         rejected,
-        fingerprints: Vec::new(),
+        ..Prepared::default()
     })
 }
 

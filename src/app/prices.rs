@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use weir_model::TenantId;
-use weir_transforms::{KeptError, ListError, Override, Prefer, PriceList, Pricer, Prices, Tariff};
+use weir_transforms::{KeptError, ListError, Prefer, PriceList, Pricer, Prices, Tariff};
 
 use crate::config::tree::Wrong;
 use crate::config::{Config, prices_file};
@@ -164,6 +164,20 @@ impl PriceBook {
         }
         held.insert(name.into(), Arc::clone(&tariff));
         Some(tariff)
+    }
+
+    /// The text of the list that `tariff` rests on; `None` where it is not kept here.
+    pub(crate) fn list_text(&self, tariff: &Tariff) -> Option<Vec<u8>> {
+        let hash = tariff.list().hash().to_hex();
+        std::fs::read(list_file(&self.settings.folder, &hash)).ok()
+    }
+
+    /// Every tenant that has terms of its own, with what its calls cost now.
+    pub(crate) fn own_tariffs(&self) -> Vec<(TenantId, Arc<Tariff>)> {
+        let current = self.current.read();
+        let own = current.by_tenant.iter();
+        own.map(|(tenant, tariff)| (tenant.clone(), Arc::clone(tariff)))
+            .collect()
     }
 
     /// Looks at the file, takes what is new and good, and logs what is new and bad, once.
@@ -330,16 +344,12 @@ impl Settings {
 
     fn current(&self, list: &Arc<PriceList>, text: &str) -> Result<Current, PricesError> {
         let path = || self.file.clone().unwrap_or_default();
-        let entries = prices_file::read(text).map_err(|wrong| PricesError::Faults {
+        let own = prices_file::read(text).map_err(|wrong| PricesError::Faults {
             path: path(),
             wrong,
         })?;
         let tariff = |tenant: Option<&TenantId>| {
-            let of = |e: &&Override| {
-                let theirs = e.tenant.as_deref();
-                theirs.is_none() || theirs == tenant.map(TenantId::as_str)
-            };
-            let own = entries.iter().filter(of).cloned().collect();
+            let own = own.of_tenant(tenant.map(TenantId::as_str));
             let prefer = tenant.and_then(|t| self.prefer_by_tenant.get(t)).copied();
             let tariff = Tariff::new(Arc::clone(list), own, prefer.unwrap_or(self.prefer));
             // Its entries were found good with the file.
@@ -348,8 +358,7 @@ impl Settings {
                 wrong: Wrong::default(),
             })
         };
-        let named = entries.iter().filter_map(|e| e.tenant.as_deref());
-        let named = named.filter_map(|name| TenantId::new(name).ok());
+        let named = own.tenants().filter_map(|name| TenantId::new(name).ok());
         let tenants: BTreeSet<TenantId> =
             named.chain(self.prefer_by_tenant.keys().cloned()).collect();
         let by_tenant = tenants.into_iter().map(|tenant| {

@@ -172,6 +172,7 @@ impl Meters {
             None => 0,
         };
         Caller {
+            key_id: key.map(|key| key.key_id.clone()),
             tenant,
             of_tenant,
             of_key,
@@ -226,6 +227,8 @@ struct Party {
 pub(crate) struct Caller {
     /// On whose behalf.
     pub(crate) tenant: TenantId,
+    /// By which key, fit for logs; `None` where none is wanted.
+    pub(crate) key_id: Option<String>,
     of_tenant: Party,
     of_key: Option<Party>,
     shares: bool,

@@ -12,6 +12,10 @@
 //! * Files are only ever replaced by the sum of all their rows, in one commit that names all of
 //!   them: a reader sees one or the other.
 //! * Nothing here is needed for a right answer: what the sums lack, a query takes from the ledger.
+//! * The node that books is the one that sums up. Two that do it for a while do no harm, only the
+//!   same work twice.
+//! * What a killed process had replaced, or written and not committed, is found by the next one that
+//!   sums up, and deleted after a time in which nobody reads it any more.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -34,15 +38,19 @@ const FILES_MAX: usize = 32;
 const FILES_OF_PAST_DAY_MAX: usize = 4;
 /// How long replaced files stay for those who read an older version of the table.
 const KEPT: Duration = Duration::from_secs(3600);
-/// Microseconds of a day.
+/// How often the folders are searched for files that belong to no version.
+const SWEEP_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// Microseconds of a day. So old must such a file be: no writer is a day on its way to a commit.
 const DAY_US: i64 = Grain::Day.period_us();
 
-/// Files that were replaced, oldest first. What a killed process forgets stays in the folder, where
-/// no reader sees it.
+/// Files that were replaced, or found to belong to no version, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Replaced(VecDeque<(Instant, Dataset, Vec<String>)>);
+pub(crate) struct Replaced {
+    waiting: VecDeque<(Instant, Dataset, Vec<String>)>,
+    swept: Option<Instant>,
+}
 
-/// Keeps the sums fresh until the node stops.
+/// Keeps the sums fresh until the node stops, while it is the one that books.
 pub(crate) async fn keep(node: &Node) {
     let mut replaced: Vec<Replaced> = node.lakes.all().map(|_| Replaced::default()).collect();
     let mut failures = 0_u32;
@@ -52,10 +60,10 @@ pub(crate) async fn keep(node: &Node) {
             () = node.stopping() => return,
             () = tokio::time::sleep(EVERY) => {}
         }
-        let now_us = node.intake.clock.now_us();
         // All at once, so that a tenant's lake that is away does not hold up the others.
-        let all = node.lakes.all().zip(&mut replaced);
-        let all = all.map(|(lake, replaced)| Box::pin(refresh(lake, now_us, replaced)));
+        let all = node.lakes.all().zip(&mut replaced).enumerate();
+        let all =
+            all.map(|(place, (lake, replaced))| Box::pin(turn(node, (place, lake), replaced)));
         let done = futures::future::join_all(all).await;
         let tell = failures.is_multiple_of(30);
         failures = match done.iter().all(Result::is_ok) {
@@ -70,6 +78,23 @@ pub(crate) async fn keep(node: &Node) {
             }
         }
     }
+}
+
+/// One turn for the lake at `place`: the work of the node that books there, and what only this node
+/// knows of.
+async fn turn(
+    node: &Node,
+    (place, lake): (usize, &Lake),
+    replaced: &mut Replaced,
+) -> anyhow::Result<()> {
+    if node.booking.as_ref().is_some_and(|b| b.books(place)) {
+        let now_us = node.intake.clock.now_us();
+        refresh(lake, now_us, replaced).await?;
+        replaced.sweep(lake, now_us - DAY_US).await?;
+    }
+    // Also where another node took over: what this one has replaced only this one knows.
+    replaced.drop_old(lake, KEPT).await;
+    Ok(())
 }
 
 /// Brings the sums up to the ledger as it is now, and merges what has become many files.
@@ -95,7 +120,6 @@ pub(crate) async fn refresh(
             .await
             .with_context(|| grain.dataset().name())?;
     }
-    replaced.drop_old(lake).await;
     Ok(())
 }
 
@@ -183,21 +207,44 @@ async fn merge_files(
         let old: Vec<Arc<LakeFile>> = files.into_iter().map(Arc::clone).collect();
         if lake.replace(dataset, &old, merged.as_ref()).await? {
             let paths = old.iter().map(|f| f.path.clone()).collect();
-            replaced.0.push_back((Instant::now(), dataset, paths));
+            replaced.waiting.push_back((Instant::now(), dataset, paths));
         }
     }
     Ok(())
 }
 
 impl Replaced {
-    /// Deletes what was replaced long enough ago.
-    async fn drop_old(&mut self, lake: &Lake) {
+    /// Looks now and then for files from before that time that no version names, and lets them wait as replaced ones do.
+    async fn sweep(&mut self, lake: &Lake, before_us: i64) -> anyhow::Result<()> {
+        if self.swept.is_some_and(|at| at.elapsed() < SWEEP_EVERY) {
+            return Ok(());
+        }
+        for grain in Grain::ALL {
+            let dataset = grain.dataset();
+            let mut found = lake.unnamed_files(dataset, before_us).await?;
+            let known = |path: &String| {
+                let mut all = self.waiting.iter();
+                all.any(|(_, of, paths)| *of == dataset && paths.contains(path))
+            };
+            found.retain(|path| !known(path));
+            if !found.is_empty() {
+                let count = found.len();
+                tracing::info!(dataset = dataset.name(), count, "lake.orphans.found");
+                self.waiting.push_back((Instant::now(), dataset, found));
+            }
+        }
+        self.swept = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Deletes what has waited for long enough.
+    async fn drop_old(&mut self, lake: &Lake, kept: Duration) {
         while self
-            .0
+            .waiting
             .front()
-            .is_some_and(|(at, _, _)| at.elapsed() >= KEPT)
+            .is_some_and(|(at, _, _)| at.elapsed() >= kept)
         {
-            let Some((_, dataset, paths)) = self.0.pop_front() else {
+            let Some((_, dataset, paths)) = self.waiting.pop_front() else {
                 return;
             };
             if let Err(error) = lake.delete_replaced(dataset, &paths).await {
@@ -209,5 +256,7 @@ impl Replaced {
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod orphan_tests;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
 //! `weir export focus`: cost as a file that programs of finance read (FinOps FOCUS 1.0).
 //!
 //! A row is what one day, model, skill, agent, team and cost centre cost together. Until a
-//! provider's invoice was held against it (`weir cost reconcile`), `BilledCost` is our estimate at
-//! list price, which `x_CostBasis` says in every row. `SubAccountId` is the cost centre, `Tags` hold
+//! provider's invoice was held against it (`weir cost reconcile --mark`), `BilledCost` is our
+//! estimate at list price; `x_CostBasis` says which of both in every row. `SubAccountId` is the cost centre, `Tags` hold
 //! skill, agent, team, user, project and environment. Columns of our own begin with `x_`.
 
 use std::fs;
@@ -155,10 +155,6 @@ fn focus(answer: &Value, account: &str) -> anyhow::Result<Focus> {
         left_out: 0,
     };
     file.csv.push('\n');
-    let basis = answer
-        .get("cost_basis")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
     let none = Vec::new();
     for row in answer
         .get("rows")
@@ -173,7 +169,6 @@ fn focus(answer: &Value, account: &str) -> anyhow::Result<Focus> {
             row,
             cost,
             account,
-            basis,
             days: days(row)?,
         };
         let cells = COLUMNS.map(|column| quoted(&row.cell(column)));
@@ -207,7 +202,6 @@ struct Row<'a> {
     row: &'a Value,
     cost: &'a str,
     account: &'a str,
-    basis: &'a str,
     days: Spans,
 }
 
@@ -283,7 +277,7 @@ impl Row<'_> {
             "SubAccountId" | "SubAccountName" => said("cost_center"),
             "Tags" => self.tags(),
             "x_Calls" => self.number("calls"),
-            "x_CostBasis" => self.basis.to_owned(),
+            "x_CostBasis" => self.said("basis").unwrap_or_default().to_owned(),
             "x_Errors" => self.number("errors"),
             "x_InputTokens" => self.number("input_tokens"),
             "x_OutputTokens" => self.number("output_tokens"),
@@ -339,12 +333,11 @@ mod tests {
                 "project": "(unknown)", "cost_center": "cc-1", "calls": 3, "errors": 1,
                 "input_tokens": tokens, "output_tokens": tokens, "cost_usd": cost,
                 "cost_reported_usd": null, "cost_computed_usd": cost, "unpriced_calls": 0,
-                "unattributed_share": 0.0,
+                "unattributed_share": 0.0, "basis": "list_price_estimate",
             })
         };
         let cost = json!("0.028000000000");
         json!({
-            "cost_basis": "list-price estimate",
             "rows": [
                 row("pdf", cost.clone(), json!(700)),
                 row("(unattributed)", cost, json!(400)),
@@ -371,7 +364,7 @@ mod tests {
         );
         assert!(lines[1].contains(r#"""skill"":""pdf"""#), "{}", lines[1]);
         assert!(!lines[2].contains("unattributed)"), "{}", lines[2]);
-        assert!(lines[2].contains("list-price estimate"), "{}", lines[2]);
+        assert!(lines[2].contains("list_price_estimate"), "{}", lines[2]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod cost;
+pub(crate) mod ddl;
 pub(crate) mod exit;
 pub(crate) mod explain;
 pub(crate) mod export;
@@ -60,6 +61,8 @@ enum Command {
     Export(export::Command),
     /// Print the reference of the SQL tables, views, columns and functions.
     Schema,
+    /// Print the statements that make a sink's tables.
+    Ddl(ddl::Args),
     /// Recount: is what was accepted stored, set aside or pending, row for row?
     Verify(verify::Args),
     /// Price booked calls of a time anew, by the price lists of today.
@@ -122,8 +125,9 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Config(command) => config::run(command),
+        Command::Config(command) => block_on(config::run(command)),
         Command::Schema => schema::run(),
+        Command::Ddl(args) => ddl::run(args),
         Command::Connect(args) => connect::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Upgrade(args) => block_on(upgrade::run(args)),

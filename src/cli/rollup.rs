@@ -11,6 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::out;
 use crate::cli::remote::Remote;
 use crate::cli::tail::out_of;
+use crate::usd;
 
 /// What is summed up.
 #[derive(Clone, Debug, Subcommand)]
@@ -173,12 +174,32 @@ fn table(answer: &Value) -> String {
         lines.push(named(&format!("beside it: {source}"), other));
     }
     let mut text = aligned(&lines, by.len());
-    let basis = answer.get("cost_basis").and_then(Value::as_str);
-    text.push_str(&format!(
-        "cost is a {}\n",
-        basis.unwrap_or("figure of its own")
-    ));
+    text.push_str(basis(answer.get("basis").and_then(Value::as_str)));
+    for one in list("commitments") {
+        let field = |name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default();
+        let amount = |name: &str| usd::short(usd::parse(field(name)).unwrap_or(0));
+        text.push_str(&format!(
+            "commitment {} ({}): {} of {} usd used, {} remain; {} at its end at this rate\n",
+            out_of(field("name")),
+            field("state"),
+            amount("used_usd"),
+            amount("amount_usd"),
+            amount("remaining_usd"),
+            amount("forecast_usd"),
+        ));
+    }
     text
+}
+
+/// What the figures rest on, as a sentence.
+fn basis(word: Option<&str>) -> &'static str {
+    match word {
+        Some("reconciled") => "cost was held against the provider's bill\n",
+        Some("mixed") => {
+            "cost was in part held against a bill, the rest is a list-price estimate\n"
+        }
+        _ => "cost is a list-price estimate\n",
+    }
 }
 
 fn figures(row: &Value) -> impl Iterator<Item = String> + '_ {
@@ -242,7 +263,12 @@ mod tests {
         row["skill"] = "pdf\nforms".into();
         let answer = json!({
             "by": ["skill"], "rows": [row], "rest": sums, "totals": sums, "other_sources": [],
-            "cost_basis": "list-price estimate",
+            "basis": "list_price_estimate",
+            "commitments": [{
+                "name": "deal", "state": "open", "amount_usd": "500.000000000000",
+                "used_usd": "0.500000000000", "remaining_usd": "499.500000000000",
+                "forecast_usd": "3.000000000000",
+            }],
         });
         let text = table(&answer);
         let lines: Vec<&str> = text.lines().collect();
@@ -256,5 +282,7 @@ mod tests {
         assert!(lines[2].starts_with("(all others)"), "{text}");
         assert!(lines[3].starts_with("TOTAL"), "{text}");
         assert_eq!(lines[4], "cost is a list-price estimate");
+        let deal = "commitment deal (open): 0.50 of 500.00 usd used, 499.50 remain; 3.00 at its end at this rate";
+        assert_eq!(lines[5], deal);
     }
 }

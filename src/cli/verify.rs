@@ -103,17 +103,21 @@ fn ledger(report: &Value) -> String {
             text("spans_gone_usd"),
         ));
     }
-    if number("wrong_traces") > 0 {
+    if number("event_bookings") > 0 {
         out.push_str(&format!(
-            "        {} traces are booked wrongly\n",
-            number("wrong_traces")
+            "        {} bookings of {} USD are of telemetry events and log records\n",
+            number("event_bookings"),
+            text("events_booked_usd"),
         ));
     }
-    if number("pending_batches") > 0 {
-        out.push_str(&format!(
-            "        {} batches are yet to be booked\n",
-            number("pending_batches")
-        ));
+    for (name, what) in [
+        ("wrong_traces", "traces are booked wrongly"),
+        ("wrong_events", "events are booked wrongly"),
+        ("pending_batches", "batches are yet to be booked"),
+    ] {
+        if number(name) > 0 {
+            out.push_str(&format!("        {} {what}\n", number(name)));
+        }
     }
     out.push('\n');
     out

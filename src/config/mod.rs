@@ -16,6 +16,7 @@ pub(crate) mod mapping_file;
 pub(crate) mod places;
 pub(crate) mod prices_file;
 pub(crate) mod setting;
+pub(crate) mod sinks;
 pub(crate) mod table;
 pub(crate) mod tree;
 
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub(crate) use load::{Faults, Sources, load};
 use places::TenantLakes;
+pub(crate) use sinks::{SinkConfig, Sinks, Target, sink_of_kind};
 
 /// Everything that can be set, as the program uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) state: State,
     /// What a tenant may use that has no quotas of its own.
     pub(crate) quota: Quota,
+    /// Where rows go besides the lake, by name.
+    pub(crate) sinks: Sinks,
 }
 
 /// Where the node listens.
@@ -402,6 +406,7 @@ impl Default for Config {
                 storage: None,
                 burst: Duration::from_secs(10),
             },
+            sinks: Sinks::new(),
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use weir_model::TenantId;
-use weir_transforms::{Override, OverrideRate, check_overrides};
+use weir_transforms::{
+    Commitment, Override, OverrideFault, OverrideRate, Own, check_commitments, check_overrides,
+};
 
 use crate::config::file::Place;
 use crate::config::tree::{self, Node, Tree, Wrong};
 
 /// The names of an entry.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "name",
     "tenant",
     "provider",
@@ -23,6 +25,20 @@ const NAMES: [&str; 13] = [
     "per_million",
     "per_thousand",
     "factor",
+    "percent_off",
+];
+
+/// The names of a commitment.
+const COMMITMENT_NAMES: [&str; 9] = [
+    "name",
+    "tenant",
+    "provider",
+    "model",
+    "model_prefix",
+    "model_regex",
+    "from",
+    "until",
+    "amount_usd",
 ];
 
 /// Where an entry and its parts stand.
@@ -32,27 +48,47 @@ struct Places {
     faulty: bool,
 }
 
-/// Reads `text` as the entries of the file, first match first.
+/// Reads `text` as the entries of the file, first match first, and its commitments.
 ///
 /// # Errors
 ///
 /// All that is wrong with it; then nothing of it is used.
-pub(crate) fn read(text: &str) -> Result<Vec<Override>, Wrong> {
+pub(crate) fn read(text: &str) -> Result<Own, Wrong> {
     let mut wrong = Wrong::default();
     let root = tree::read(text, &mut wrong);
-    let (mut entries, mut places) = (Vec::new(), Vec::new());
+    let mut own = Own::default();
+    let (mut prices, mut commitments) = (Vec::new(), Vec::new());
     for (name, place, part) in root.names(&mut wrong) {
-        if name != "prices" {
-            wrong.at(*place, tree::unknown(name, &["prices"]));
-            continue;
-        }
-        for item in part.items(&mut wrong) {
-            let (entry, at) = entry(item, &mut wrong);
-            entries.push(entry);
-            places.push(at);
+        match name.as_str() {
+            "prices" => {
+                for item in part.items(&mut wrong) {
+                    let (entry, at) = entry(item, &mut wrong);
+                    own.prices.push(entry);
+                    prices.push(at);
+                }
+            }
+            "commitments" => {
+                for item in part.items(&mut wrong) {
+                    let (commitment, at) = commitment(item, &mut wrong);
+                    own.commitments.push(commitment);
+                    commitments.push(at);
+                }
+            }
+            other => wrong.at(*place, tree::unknown(other, &["prices", "commitments"])),
         }
     }
-    for fault in check_overrides(&entries).err().unwrap_or_default() {
+    let faults = check_overrides(&own.prices).err().unwrap_or_default();
+    tell(faults, &prices, &mut wrong);
+    let faults = check_commitments(&own.commitments)
+        .err()
+        .unwrap_or_default();
+    tell(faults, &commitments, &mut wrong);
+    wrong.or(own)
+}
+
+/// Puts each fault where the part stands that it is of.
+fn tell(faults: Vec<OverrideFault>, places: &[Places], wrong: &mut Wrong) {
+    for fault in faults {
         let Some(at) = places.get(fault.index) else {
             continue;
         };
@@ -66,21 +102,13 @@ pub(crate) fn read(text: &str) -> Result<Vec<Override>, Wrong> {
             format!("`{}`: {}", fault.field, fault.why),
         );
     }
-    wrong.or(entries)
 }
 
 fn entry(item: &Tree, wrong: &mut Wrong) -> (Override, Places) {
-    let before = wrong.0.len();
     let mut entry = Override::default();
-    let mut places = Places {
-        entry: item.place,
-        parts: BTreeMap::new(),
-        faulty: false,
-    };
-    for (name, place, value) in item.names(wrong) {
-        places.parts.insert(name.clone(), value.place);
+    let places = parts(item, wrong, |name, place, value, wrong| {
         let text = |wrong: &mut Wrong| value.text(wrong).map(str::to_owned);
-        match name.as_str() {
+        match name {
             "name" => entry.name = text(wrong),
             "tenant" => entry.tenant = tenant(value, wrong),
             "provider" => entry.provider = text(wrong),
@@ -94,11 +122,53 @@ fn entry(item: &Tree, wrong: &mut Wrong) -> (Override, Places) {
             "per_million" => entry.per_million = rates(value, wrong),
             "per_thousand" => entry.per_thousand = rates(value, wrong),
             "factor" => entry.factor = text(wrong),
-            other => wrong.at(*place, tree::unknown(other, &NAMES)),
+            "percent_off" => entry.percent_off = text(wrong),
+            other => wrong.at(place, tree::unknown(other, &NAMES)),
         }
-    }
-    places.faulty = wrong.0.len() > before;
+    });
     (entry, places)
+}
+
+fn commitment(item: &Tree, wrong: &mut Wrong) -> (Commitment, Places) {
+    let mut commitment = Commitment::default();
+    let places = parts(item, wrong, |name, place, value, wrong| {
+        let slot = match name {
+            "tenant" => {
+                commitment.tenant = tenant(value, wrong);
+                return;
+            }
+            "name" => &mut commitment.name,
+            "provider" => &mut commitment.provider,
+            "model" => &mut commitment.model,
+            "model_prefix" => &mut commitment.model_prefix,
+            "model_regex" => &mut commitment.model_regex,
+            "from" => &mut commitment.from,
+            "until" => &mut commitment.until,
+            "amount_usd" => &mut commitment.amount_usd,
+            other => return wrong.at(place, tree::unknown(other, &COMMITMENT_NAMES)),
+        };
+        *slot = value.text(wrong).map(str::to_owned);
+    });
+    (commitment, places)
+}
+
+/// Gives each part of `item` to `take`, and notes where it stands.
+fn parts(
+    item: &Tree,
+    wrong: &mut Wrong,
+    mut take: impl FnMut(&str, Place, &Tree, &mut Wrong),
+) -> Places {
+    let before = wrong.0.len();
+    let mut parts = BTreeMap::new();
+    for (name, place, value) in item.names(wrong) {
+        parts.insert(name.clone(), value.place);
+        take(name, *place, value, wrong);
+    }
+    Places {
+        entry: item.place,
+        parts,
+        faulty: wrong.0.len() > before,
+    }
 }
 
 fn tenant(value: &Tree, wrong: &mut Wrong) -> Option<String> {
@@ -187,9 +257,23 @@ prices:
   - provider: openai
     batch: false
     factor: 0.85
+  - provider: anthropic
+    percent_off: 12.5
+commitments:
+  - name: openai-2026
+    tenant: acme
+    provider: openai
+    from: 2026-01-01
+    until: 2027-01-01
+    amount_usd: 500000
 ";
-        let entries = read(text).unwrap();
-        assert_eq!(entries.len(), 3);
+        let Own {
+            prices: entries,
+            commitments,
+        } = read(text).unwrap();
+        assert_eq!(entries[3].percent_off.as_deref(), Some("12.5"));
+        assert_eq!(commitments[0].amount_usd.as_deref(), Some("500000"));
+        assert_eq!(entries.len(), 4);
         // Digits stay as they are written; none goes by way of a float.
         let output = OverrideRate::Flat("0.6000000000000001".into());
         assert_eq!(entries[0].per_million["output"], output);
@@ -199,7 +283,7 @@ prices:
         };
         assert_eq!(entries[1].per_million["input"], tiered);
         assert_eq!(entries[2].batch, Some(false));
-        assert_eq!(read("").unwrap(), Vec::new());
+        assert_eq!(read("").unwrap(), Own::default());
     }
 
     #[test]
@@ -217,6 +301,19 @@ prices:
   - provider: openai
     factor: 2000
     per_million: {input: 1}
+  - provider: openai
+    percent_off: 101
+  - provider: openai
+    percent_off: 5
+    factor: 0.9
+commitments:
+  - name: half
+    tenant: acme
+    from: 2026-01-01
+    until: 2025-01-01
+    amount_usd: 0
+    skil: pdf
+  - provider: openai
 other: 1
 ";
         let Wrong(wrong) = read(text).unwrap_err();
@@ -229,7 +326,17 @@ other: 1
             "7:18: `model_regex`: it is no pattern",
             "8:11: `from`: a date",
             "11:13: `factor`: a factor is on the list's price",
-            "13:1: unknown name `other`",
+            "14:18: `percent_off`: a number from 0 to 100",
+            "16:18: `percent_off`: a discount is a factor already",
+            "22:12: `until`: it must lie after",
+            "23:17: `amount_usd`: dollars above 0",
+            "24:5: unknown name `skil`",
+            "25:5: `name`: it is wanted",
+            "25:5: `tenant`: it is wanted",
+            "25:5: `from`: it is wanted",
+            "25:5: `until`: it is wanted",
+            "25:5: `amount_usd`: it is wanted",
+            "26:1: unknown name `other`",
         ];
         for start in starts {
             assert!(

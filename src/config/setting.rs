@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     OneOf(&'static [&'static str]),
     /// Names and texts.
     Map,
+    /// Texts, one after the other.
+    List,
     /// Lakes by tenant.
     TenantLakes,
 }
@@ -52,13 +54,25 @@ pub(crate) enum Value {
     Ceiling(Option<u64>),
     /// See [`Kind::Map`].
     Map(BTreeMap<String, String>),
+    /// See [`Kind::List`].
+    List(Vec<String>),
     /// See [`Kind::TenantLakes`].
     TenantLakes(TenantLakes),
 }
 
-/// One row of the table of settings.
-#[derive(Clone, Copy)]
-pub(crate) struct Setting {
+/// What a source gives for a setting, before it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// One text, as everywhere but in files.
+    Text(String),
+    /// Texts, one after the other.
+    List(Vec<String>),
+    /// Names and texts.
+    Map(BTreeMap<String, String>),
+}
+
+/// One row of a table of settings of `C`.
+pub(crate) struct Setting<C: 'static = Config> {
     /// The name with dots, as `wal.segment_size`.
     pub(crate) path: &'static str,
     /// How its text is read.
@@ -68,12 +82,20 @@ pub(crate) struct Setting {
     /// What it does, in a sentence, for the reference page.
     pub(crate) help: &'static str,
     /// Reads it from a config.
-    pub(crate) get: fn(&Config) -> Value,
+    pub(crate) get: fn(&C) -> Value,
     /// Puts it into a config; a value of another kind changes nothing.
-    pub(crate) set: fn(&mut Config, Value),
+    pub(crate) set: fn(&mut C, Value),
 }
 
-impl std::fmt::Debug for Setting {
+impl<C> Clone for Setting<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Setting<C> {}
+
+impl<C> std::fmt::Debug for Setting<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Setting").field("path", &self.path).finish()
     }
@@ -121,6 +143,29 @@ impl Kind {
             },
             Self::Map => pairs(text).map(Value::Map),
             Self::TenantLakes => places::read(text).map(Value::TenantLakes),
+            Self::List => {
+                let items = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty());
+                Ok(Value::List(items.map(str::to_owned).collect()))
+            }
+        }
+    }
+
+    /// Takes what a source gives.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kind::read`].
+    pub(crate) fn take(self, given: Given) -> Result<Value, String> {
+        match (self, given) {
+            (Self::Map, Given::Map(map)) => Ok(Value::Map(map)),
+            (Self::List, Given::List(items)) => Ok(Value::List(items)),
+            (kind, Given::Text(text)) => kind.read(&text),
+            (Self::Map, Given::List(_)) => Err("names and texts are wanted, one a line".into()),
+            (Self::List, Given::Map(_)) => Err("a list of texts is wanted".into()),
+            (kind, Given::List(_) | Given::Map(_)) => Err(format!("one {} is wanted", kind.name())),
         }
     }
 
@@ -136,6 +181,7 @@ impl Kind {
             Self::Ceiling => "number or unlimited".into(),
             Self::OneOf(words) => words.join(" or "),
             Self::Map => "map of texts".into(),
+            Self::List => "list of texts".into(),
             Self::TenantLakes => "map of tenants".into(),
         }
     }
@@ -155,6 +201,7 @@ impl std::fmt::Display for Value {
                 let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 f.write_str(&pairs.join(","))
             }
+            Self::List(items) => f.write_str(&items.join(",")),
             Self::TenantLakes(all) if all.is_empty() => Ok(()),
             Self::TenantLakes(all) => f.write_str(&places::line(all, None)),
         }

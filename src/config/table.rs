@@ -396,6 +396,7 @@ mod tests {
                 Value::Address(_) => Value::Address(([10, 0, 0, 1], 1).into()),
                 Value::Ceiling(_) => Value::Ceiling(Some(7)),
                 Value::Map(_) => Value::Map([("a".into(), "b".into())].into()),
+                Value::List(_) => Value::List(vec!["a".into()]),
                 Value::TenantLakes(_) => {
                     let lakes = crate::config::places::read("{a: {url: b}}");
                     Value::TenantLakes(lakes.unwrap())

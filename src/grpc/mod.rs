@@ -26,7 +26,7 @@ use weir_ingest::decode::otlp::OtlpEncoding;
 use weir_ingest::log::Route;
 
 use crate::app::{Node, counters};
-use crate::http::unstored::{self, Signal};
+use crate::http::{otlp, unstored};
 use crate::telemetry::Rows;
 
 pub(crate) use reply::{refused, unimplemented};
@@ -53,10 +53,18 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 async fn traces(State(node): State<Arc<Node>>, request: Request) -> Response {
-    let passage = node.intake.counters.enter(Route::Traces);
+    stored_signal(&node, request, Route::Traces).await
+}
+
+async fn logs(State(node): State<Arc<Node>>, request: Request) -> Response {
+    stored_signal(&node, request, Route::Logs).await
+}
+
+async fn stored_signal(node: &Node, request: Request, route: Route) -> Response {
+    let passage = node.intake.counters.enter(route);
     let result = async {
-        let arrived = call::arrive(&node, request).await?;
-        node.intake.traces(arrived, OtlpEncoding::Protobuf).await
+        let arrived = call::arrive(node, request).await?;
+        otlp::store(node, arrived, (route, OtlpEncoding::Protobuf)).await
     };
     let result = result.await;
     passage.end(&result);
@@ -70,19 +78,11 @@ async fn traces(State(node): State<Arc<Node>>, request: Request) -> Response {
     }
 }
 
-async fn logs(State(node): State<Arc<Node>>, request: Request) -> Response {
-    unstored_signal(&node, request, Signal::Logs).await
-}
-
 async fn metrics(State(node): State<Arc<Node>>, request: Request) -> Response {
-    unstored_signal(&node, request, Signal::Metrics).await
-}
-
-async fn unstored_signal(node: &Node, request: Request, signal: Signal) -> Response {
     let told = async {
-        let arrived = call::arrive(node, request).await?;
+        let arrived = call::arrive(&node, request).await?;
         let encoding = OtlpEncoding::Protobuf;
-        unstored::answer_beside(&node.intake, &arrived.body, encoding, signal).await
+        unstored::answer_beside(&node.intake, &arrived.body, encoding).await
     };
     match told.await {
         Ok(told) => {

@@ -16,6 +16,7 @@ use tonic::{Code, Request, Status};
 use crate::app::rig::Rig;
 use crate::bench::wire::Raw;
 use crate::http::rpc_status;
+use crate::http::tests::events::claude_code_logs;
 
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -162,6 +163,11 @@ async fn damage_is_an_invalid_argument_and_an_unknown_call_is_unimplemented() {
             .unwrap()
             .is_empty()
     );
+    let body = claude_code_logs("over gRPC");
+    let told = call(&mut client, logs, body.into()).await.unwrap();
+    assert!(!told.is_empty(), "one record of two is not stored");
+    let stored = rig.sql("SELECT session_id, is_call FROM log_events").await;
+    assert_eq!(stored, [serde_json::json!(["over gRPC", true])]);
     rig.app.stop().await.unwrap();
 }
 

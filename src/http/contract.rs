@@ -20,6 +20,8 @@ pub(crate) enum Door {
     Audit,
     /// `POST /v1/ocsf/ingest`.
     Ocsf,
+    /// `POST /api/v1/telemetry/events`, and its batches.
+    Events,
     /// `POST /v1/query`.
     Query,
     /// Every other route.
@@ -52,17 +54,17 @@ pub(crate) struct Row {
     pub(crate) when: &'static str,
 }
 
-use Door::{Audit, Grpc, Ocsf, Other, Otlp, Query};
+use Door::{Audit, Events, Grpc, Ocsf, Other, Otlp, Query};
 use Retry::{After, Never, Now};
 
 /// Every door that takes a body over plain HTTP.
-const BODIES: &[Door] = &[Otlp, Audit, Ocsf, Query];
+const BODIES: &[Door] = &[Otlp, Audit, Ocsf, Events, Query];
 /// The same, and gRPC.
-const CALLS: &[Door] = &[Otlp, Grpc, Audit, Ocsf, Query];
+const CALLS: &[Door] = &[Otlp, Grpc, Audit, Ocsf, Events, Query];
 /// Every door that stores.
-const STORES: &[Door] = &[Otlp, Grpc, Audit, Ocsf];
+const STORES: &[Door] = &[Otlp, Grpc, Audit, Ocsf, Events];
 /// Everything.
-const ALL: &[Door] = &[Otlp, Grpc, Audit, Ocsf, Query, Other];
+const ALL: &[Door] = &[Otlp, Grpc, Audit, Ocsf, Events, Query, Other];
 
 const fn row(
     code: &'static str,
@@ -88,10 +90,11 @@ pub(crate) static ROWS: &[Row] = &[
     row("invalid_key", 401, ALL, Never, "The key is not known here, or was revoked."),
     row("expired_key", 401, ALL, Never, "The key has expired."),
     row("forbidden", 403, ALL, Never, "The key holds, but not for this: its scopes do not name what was asked."),
+    row("tenant_mismatch", 403, &[Events], Never, "`X-Claresia-Tenant` names another tenant than the key."),
     // Of the address.
     row("not_found", 404, &[Other], Never, "There is nothing at this path."),
     row("no_signal_path", 404, &[Otlp], Never, "OTLP was posted to `/`: the endpoint of one signal was configured without its path."),
-    row("method_not_allowed", 405, &[Otlp, Audit, Ocsf, Query, Other], Never, "The route does not take this method; `Allow` names the one that it takes."),
+    row("method_not_allowed", 405, &[Otlp, Audit, Ocsf, Events, Query, Other], Never, "The route does not take this method; `Allow` names the one that it takes."),
     row("unimplemented", 501, &[Grpc], Never, "There is no such gRPC call."),
     row("not_grpc", 501, &[Grpc], Never, "A gRPC path was called by something that does not speak gRPC; the HTTP status is 415."),
     // Of the body as bytes.
@@ -103,24 +106,29 @@ pub(crate) static ROWS: &[Row] = &[
     row("corrupt_body", 400, CALLS, Never, "The body is not what its `Content-Encoding` says."),
     row("unsupported_encoding", 415, BODIES, Never, "`Content-Encoding` is none of identity, gzip, deflate and zstd, or names several."),
     row("unsupported_encoding", 501, &[Grpc], Never, "`grpc-encoding` is none of identity, gzip, deflate and zstd."),
-    row("unsupported_media_type", 415, &[Otlp, Audit, Ocsf], Never, "`Content-Type` names nothing that the route takes."),
+    row("unsupported_media_type", 415, &[Otlp, Audit, Ocsf, Events], Never, "`Content-Type` names nothing that the route takes."),
     // Of the body's meaning.
     row("malformed_protobuf", 400, &[Otlp, Grpc], Never, "The body is no OTLP message; the answer names the byte."),
     row("invalid_utf8", 400, &[Otlp, Grpc], Never, "A text field is not UTF-8."),
-    row("malformed_json", 400, &[Otlp, Audit, Ocsf], Never, "The body is no JSON; the answer names line and column."),
-    row("unexpected_shape", 400, &[Otlp, Ocsf], Never, "The JSON is of another shape than the route takes."),
-    row("too_deep", 400, &[Otlp, Grpc], Never, "The body nests too deeply."),
+    row("malformed_json", 400, &[Otlp, Audit, Ocsf, Events], Never, "The body is no JSON; the answer names line and column."),
+    row("unexpected_shape", 400, &[Otlp, Ocsf, Events], Never, "The JSON is of another shape than the route takes."),
+    row("too_deep", 400, &[Otlp, Grpc, Events], Never, "The body nests too deeply."),
     row("too_deep", 422, &[Audit, Ocsf], Never, "The same, with the status that the contract of its senders names."),
     row("contract_violated", 422, &[Audit, Ocsf], Never, "The body breaks the contract of its senders; `detail` is the contract's own sentence."),
-    row("too_many_records", 413, &[Otlp, Grpc, Audit], Never, "More than `limits.rows` spans or events in one request; for OCSF events see `contract_violated`."),
-    row("too_many_values", 413, &[Audit, Ocsf], Never, "The body holds more JSON values than `limits.json_values`."),
-    row("too_many_bytes", 413, STORES, Never, "The rows would take too much memory once decoded."),
+    row("too_many_events", 400, &[Events], Never, "A batch holds more than 1,000 events."),
+    row("too_many_records", 413, &[Otlp, Grpc, Audit, Events], Never, "More than `limits.rows` spans or events in one request; for OCSF events see `contract_violated`."),
+    row("too_many_values", 413, &[Audit, Ocsf, Events], Never, "The body holds more JSON values than `limits.json_values`."),
+    row("too_many_bytes", 413, &[Otlp, Grpc, Audit, Ocsf], Never, "The rows would take too much memory once decoded."),
     row("rows_too_large", 413, STORES, Never, "The rows do not fit one write to the log."),
     row("CONFLICT", 409, &[Audit], Never, "The idempotency key was used with another payload; the word is that of the senders' product."),
     // Of a question.
     row("bad_question", 400, &[Query], Never, "The body is neither `{\"sql\": ...}` nor SQL."),
     row("unknown_format", 400, &[Query], Never, "`format` is none of json, csv, arrow and parquet."),
     row("bad_rollup", 400, &[Query], Never, "A parameter of a rollup is not known or cannot be read."),
+    row("bad_setting", 400, &[Query], Never, "A budget or a mark cannot be read; `detail` says what of it."),
+    row("set_in_file", 409, &[Query], Never, "`budgets.file` has a budget for the same thing, which only the server's operator changes."),
+    row("too_many_set", 409, &[Query], Never, "The tenant has set as many of the kind as it may."),
+    row("not_set", 404, &[Query], Never, "There is no such budget, mark or price list."),
     row("query_rows", 422, &[Query], Never, "A rollup has more groups than `query.rows`: a shorter time, or fewer dimensions."),
     row("sql_invalid", 400, &[Query], Never, "The SQL is wrong; `detail` speaks of it."),
     row("table_unknown", 400, &[Query], Never, "There is no such table."),
@@ -145,6 +153,7 @@ pub(crate) static ROWS: &[Row] = &[
     row("quota_rows", 429, STORES, After, "The tenant or the key has used up its rows a second."),
     row("quota_storage", 429, STORES, After, "The tenant holds as much in the lake as its quota allows."),
     // Of this server.
+    row("state_unavailable", 503, &[Query], After, "The state of tenants cannot be changed just now; nothing was set."),
     row("keys_unconfirmed", 503, ALL, After, "Whether the key holds could not be asked for longer than `state.grace`."),
     row("overloaded", 503, CALLS, After, "Requests in flight hold all of `limits.in_flight`."),
     row("request_timeout", 503, ALL, After, "The request took longer than `limits.request_timeout`; sent again, it is not stored twice where resends are folded."),

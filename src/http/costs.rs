@@ -1,6 +1,8 @@
 //! `GET /v1/observability/costs` and `.../forecast`: cost as the senders' product reads it, from the
 //! ledger. Amounts are JSON numbers there, so they are the nearest doubles of exact sums.
 
+mod tags;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,14 +12,15 @@ use axum::response::Response;
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 use weir_model::TenantId;
-use weir_queries::{Dimension, Rollup, RollupQuestion, RollupSums};
+use weir_queries::{Dimension, Reconciled, Rollup, RollupQuestion, RollupSums};
 
-use crate::app::Node;
-use crate::app::budgets::{Period, Standing, State as BudgetState};
+use crate::app::budgets::{CommitmentState, Period, Standing, State as BudgetState};
+use crate::app::{Node, reconciled};
 use crate::http::refusal::Refusal;
 use crate::http::rollups::question::{bad, count, parameters, time};
 use crate::http::rollups::{admitted, ask, counted, tagged};
 use crate::usd;
+use tags::Tag;
 
 const DAY_US: i64 = 86_400_000_000;
 /// The most groups of a list, and how many where nothing is said.
@@ -38,8 +41,9 @@ struct Asked {
     since_us: Option<i64>,
     until_us: Option<i64>,
     only: Vec<(Dimension, String)>,
-    tag: Option<(String, Dimension)>,
+    tag: Option<Tag>,
     limit: usize,
+    reconciled: Vec<Reconciled>,
 }
 
 impl Asked {
@@ -55,13 +59,7 @@ impl Asked {
                 "since" => asked.since_us = time(&value, now_us, "since")?,
                 "until" => asked.until_us = time(&value, now_us, "until")?,
                 "limit" => asked.limit = count(&value, "limit", LIMIT_MAX)?,
-                "tag" => {
-                    let dimension = Dimension::from_name(&value).filter(|d| !d.is_time());
-                    let text = "`tag` must be one of the dimensions of a rollup: skill, team, user, \
-                                project, environment, cost_center, ...";
-                    let dimension = dimension.ok_or_else(|| bad(text))?;
-                    asked.tag = Some((value, dimension));
-                }
+                "tag" => asked.tag = Some(Tag::read(value)?),
                 _ => {
                     let text = "the parameters are agent, cost_center, tag, since, until and limit";
                     return Err(bad(text));
@@ -77,6 +75,7 @@ impl Asked {
             until_us: self.until_us,
             by,
             only: self.only.clone(),
+            reconciled: self.reconciled.clone(),
         }
     }
 }
@@ -98,11 +97,10 @@ pub(crate) async fn forecast(State(node): State<Arc<Node>>, request: Request) ->
 async fn all(node: &Node, head: &Parts) -> Result<Response, Refusal> {
     let (tenant, _slot) = admitted(node, &head.headers)?;
     let now_us = node.intake.clock.now_us();
-    let asked = Asked::read(head, now_us)?;
+    let mut asked = Asked::read(head, now_us)?;
+    asked.reconciled = reconciled::covered(node, &tenant);
     let mut by: Vec<Dimension> = LISTS.iter().map(|(_, d, _)| *d).collect();
-    if let Some((_, dimension)) = &asked.tag {
-        by.push(*dimension);
-    }
+    by.extend(asked.tag.as_ref().and_then(Tag::dimension));
     // One question for all lists, so that they tell of one moment.
     let rollup = ask(node, &tenant, &asked.question(by)).await?;
     let ahead = Forecast::of(node, &tenant, &asked, (&rollup, now_us)).await?;
@@ -118,18 +116,23 @@ async fn all(node: &Node, head: &Parts) -> Result<Response, Refusal> {
         let groups = grouped(&rollup, at, (dimension, unknown), asked.limit);
         fields.insert(name.into(), groups);
     }
-    if let Some((name, dimension)) = &asked.tag {
-        let groups = grouped(
-            &rollup,
-            LISTS.len(),
-            (*dimension, "unallocated"),
-            asked.limit,
-        );
+    if let Some(tag) = &asked.tag {
+        let groups = match tag.dimension() {
+            Some(dimension) => {
+                let of = (dimension, "unallocated");
+                grouped(&rollup, LISTS.len(), of, asked.limit)
+            }
+            None => Box::pin(tags::grouped(node, &tenant, &asked, (tag, totals))).await?,
+        };
         let tags = json!({
-            "tag_key": name, "total_cost_usd": cost(totals), "by_tag": groups,
+            "tag_key": tag.name(), "total_cost_usd": cost(totals), "by_tag": groups,
         });
         fields.insert("tag_rollup".into(), tags);
     }
+    fields.insert("basis".into(), totals.basis().word().into());
+    let commitments = node.budgets.commitments_of(&tenant);
+    let commitments: Vec<Value> = commitments.iter().map(CommitmentState::json).collect();
+    fields.insert("commitments".into(), commitments.into());
     fields.insert("budget".into(), ahead.budget());
     fields.insert("forecast".into(), ahead.json(&asked));
     fields.insert("schema_version".into(), "observability.costs.v1".into());
@@ -179,16 +182,42 @@ fn grouped(rollup: &Rollup, at: usize, of: (Dimension, &str), limit: usize) -> V
         cost_b.cmp(&cost_a).then_with(|| a.0.cmp(b.0))
     });
     let shown = groups.iter().take(limit).map(|(key, sums)| {
-        json!({
-            "key": key,
-            "calls": sums.count("calls"),
-            "input_tokens": sums.count("usage_input_tokens"),
-            "output_tokens": sums.count("usage_output_tokens"),
-            "cost_usd": cost(sums),
-            "unpriced_calls": sums.count("unpriced_calls"),
-        })
+        let sum = |name| sums.count(name);
+        Group {
+            key,
+            calls: sum("calls"),
+            input_tokens: sum("usage_input_tokens"),
+            output_tokens: sum("usage_output_tokens"),
+            cost: sums.known_usd("cost_usd"),
+            unpriced_calls: sum("unpriced_calls"),
+        }
+        .json()
     });
     Value::Array(shown.collect())
+}
+
+/// A group as this contract has it.
+struct Group<'a> {
+    key: &'a str,
+    calls: i64,
+    input_tokens: i64,
+    output_tokens: i64,
+    /// In 10^-12 US dollars.
+    cost: i128,
+    unpriced_calls: i64,
+}
+
+impl Group<'_> {
+    fn json(&self) -> Value {
+        json!({
+            "key": self.key,
+            "calls": self.calls,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost_usd": usd::number(self.cost),
+            "unpriced_calls": self.unpriced_calls,
+        })
+    }
 }
 
 /// What the calendar month will have cost at its end.

@@ -64,6 +64,28 @@ const fn otlp(path: &'static str, summary: &'static str) -> Route {
     }
 }
 
+/// A question about a tenant's own.
+const fn asked(path: &'static str, summary: &'static str) -> Route {
+    Route {
+        door: Door::Query,
+        key: true,
+        ..get(path, summary)
+    }
+}
+
+/// A change of what a tenant's administrator sets.
+const fn set(method: &'static str, path: &'static str, summary: &'static str) -> Route {
+    let change = asked(path, summary);
+    match method.as_bytes() {
+        b"put" => Route {
+            method,
+            takes: JSON,
+            ..change
+        },
+        _ => Route { method, ..change },
+    }
+}
+
 /// Every route of HTTP. The gRPC calls, which are no HTTP API, stand in [`CALLS`].
 static ROUTES: &[Route] = &[
     otlp("/v1/traces", "Take OTLP traces"),
@@ -71,7 +93,10 @@ static ROUTES: &[Route] = &[
         "/api/public/otel/v1/traces",
         "The same, where Langfuse's SDKs post to",
     ),
-    otlp("/v1/logs", "Count OTLP log records; they are not stored"),
+    otlp(
+        "/v1/logs",
+        "Take OTLP log records that tell of calls of models; count the others",
+    ),
     otlp(
         "/v1/metrics",
         "Count OTLP metric points; they are not stored",
@@ -96,6 +121,28 @@ static ROUTES: &[Route] = &[
     },
     Route {
         method: "post",
+        takes: JSON,
+        status: 201,
+        door: Door::Events,
+        key: true,
+        ..get(
+            "/api/v1/telemetry/events",
+            "Take a telemetry event that carries its own cost",
+        )
+    },
+    Route {
+        method: "post",
+        takes: JSON,
+        status: 201,
+        door: Door::Events,
+        key: true,
+        ..get(
+            "/api/v1/telemetry/events:batch",
+            "Take at most 1,000 telemetry events",
+        )
+    },
+    Route {
+        method: "post",
         takes: &["application/json", "application/sql", "text/plain"],
         gives: ROWS_OF_QUERY,
         door: Door::Query,
@@ -111,22 +158,50 @@ static ROUTES: &[Route] = &[
             "Sum up cost, calls, tokens and latency by skill, or by what `by` names",
         )
     },
-    Route {
-        door: Door::Query,
-        key: true,
-        ..get(
-            "/v1/observability/costs",
-            "The same by agent, model, provider, cost centre and owner, as the senders' product has it",
-        )
-    },
-    Route {
-        door: Door::Query,
-        key: true,
-        ..get(
-            "/v1/observability/costs/forecast",
-            "What the month will cost at the rate of the last 24 hours",
-        )
-    },
+    asked(
+        "/v1/observability/costs",
+        "The same by agent, model, provider, cost centre and owner, as the senders' product has it",
+    ),
+    asked(
+        "/v1/observability/costs/forecast",
+        "What the month will cost at the rate of the last 24 hours",
+    ),
+    asked(
+        "/v1/observability/costs/budget",
+        "List the budgets that hold, and how they stand",
+    ),
+    set(
+        "put",
+        "/v1/observability/costs/budget",
+        "Set a budget, in the place of the one for the same thing",
+    ),
+    set(
+        "delete",
+        "/v1/observability/costs/budget",
+        "Drop the budget that the query string names",
+    ),
+    asked(
+        "/v1/reconciliations",
+        "List the periods that were held against a provider's bill",
+    ),
+    set(
+        "put",
+        "/v1/reconciliations",
+        "Mark a period as held against a bill",
+    ),
+    set(
+        "delete",
+        "/v1/reconciliations",
+        "Take the mark away that the query string names",
+    ),
+    asked(
+        "/v1/prices/tariffs/{name}",
+        "Give the prices of that name, or those in effect as `current`",
+    ),
+    asked(
+        "/v1/prices/tariffs/{name}/list",
+        "Give the price list that they rest on, as published",
+    ),
     Route {
         gives: &["application/x-ndjson"],
         key: true,
@@ -274,7 +349,7 @@ fn refusals(route: &Route) -> Map<String, Value> {
     }
     let kind = match route.door {
         Door::Otlp | Door::Grpc => ("application/json", "Status"),
-        Door::Audit | Door::Ocsf | Door::Query | Door::Other => {
+        Door::Audit | Door::Ocsf | Door::Events | Door::Query | Door::Other => {
             ("application/problem+json", "Problem")
         }
     };

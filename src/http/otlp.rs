@@ -17,7 +17,6 @@ use crate::app::intake::{Arrived, Taken};
 use crate::app::{Node, counters};
 use crate::http::body::BodyLimits;
 use crate::http::refusal::Refusal;
-use crate::http::unstored::Signal;
 use crate::http::{auth, body, charge, rpc_status, unstored};
 use crate::telemetry::Rows;
 
@@ -31,10 +30,19 @@ pub(crate) const PATHS: [&str; 4] = [
 
 /// `POST /v1/traces`.
 pub(crate) async fn traces(State(node): State<Arc<Node>>, request: Request) -> Response {
-    let passage = node.intake.counters.enter(Route::Traces);
+    stored_signal(&node, request, Route::Traces).await
+}
+
+/// `POST /v1/logs`: what tells of calls of models is stored, all else counted and answered.
+pub(crate) async fn logs(State(node): State<Arc<Node>>, request: Request) -> Response {
+    stored_signal(&node, request, Route::Logs).await
+}
+
+async fn stored_signal(node: &Node, request: Request, route: Route) -> Response {
+    let passage = node.intake.counters.enter(route);
     let encoding = post_in(&request);
     let result = match encoding {
-        Ok(encoding) => take(&node, request, encoding).await,
+        Ok(encoding) => take(node, request, (route, encoding)).await,
         Err(ref refusal) => Err(refusal.clone()),
     };
     passage.end(&result);
@@ -53,28 +61,42 @@ fn post_in(request: &Request) -> Result<OtlpEncoding, Refusal> {
     encoding_of(request.headers())
 }
 
-async fn take(node: &Node, request: Request, encoding: OtlpEncoding) -> Result<Taken, Refusal> {
+async fn take(
+    node: &Node,
+    request: Request,
+    (route, encoding): (Route, OtlpEncoding),
+) -> Result<Taken, Refusal> {
     let arrived = arrive(node, request, Scope::Ingest).await?;
-    node.intake.traces(arrived, encoding).await
+    store(node, arrived, (route, encoding)).await
 }
 
-/// `POST /v1/logs`: counted, answered, not stored.
-pub(crate) async fn logs(State(node): State<Arc<Node>>, request: Request) -> Response {
-    unstored_signal(&node, request, Signal::Logs).await
+/// Stores an export request of a signal.
+///
+/// # Errors
+///
+/// Where it is turned away; nothing of it is kept.
+pub(crate) async fn store(
+    node: &Node,
+    arrived: Arrived,
+    (route, encoding): (Route, OtlpEncoding),
+) -> Result<Taken, Refusal> {
+    match route {
+        Route::Logs => node.intake.logs(arrived, encoding).await,
+        Route::Traces | Route::ProxyAudit | Route::Ocsf | Route::TelemetryEvents => {
+            node.intake.traces(arrived, encoding).await
+        }
+    }
 }
 
 /// `POST /v1/metrics`: counted, answered, not stored.
 pub(crate) async fn metrics(State(node): State<Arc<Node>>, request: Request) -> Response {
-    unstored_signal(&node, request, Signal::Metrics).await
-}
-
-async fn unstored_signal(node: &Node, request: Request, signal: Signal) -> Response {
+    let node = &*node;
     let encoding = match post_in(&request) {
         Ok(encoding) => encoding,
         Err(refusal) => return respond(Err(refusal), OtlpEncoding::Json),
     };
     let result = match arrive(node, request, Scope::Ingest).await {
-        Ok(arrived) => unstored::answer_beside(&node.intake, &arrived.body, encoding, signal).await,
+        Ok(arrived) => unstored::answer_beside(&node.intake, &arrived.body, encoding).await,
         Err(refusal) => Err(refusal),
     };
     let result = result.map(|told| {
@@ -121,6 +143,20 @@ pub(crate) async fn arrive_within(
     if request.method() != Method::POST {
         return Err(Refusal::method("POST"));
     }
+    arrive_by_any(node, request, scope, limits).await
+}
+
+/// As [`arrive_within`], whatever the method.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) async fn arrive_by_any(
+    node: &Node,
+    request: Request,
+    scope: Scope,
+    limits: BodyLimits,
+) -> Result<Arrived, Refusal> {
     let (head, stream) = request.into_parts();
     let caller = auth::caller(node, &head.headers, scope)?;
     node.check_open()?;

@@ -14,7 +14,8 @@ use axum::routing::{any, get, post};
 use crate::app::Node;
 use crate::http::refusal::Refusal;
 use crate::http::{
-    admin, audit, costs, health, metrics, ocsf, openapi, otlp, query, rollups, surround, tail,
+    admin, audit, costs, events, health, metrics, ocsf, openapi, otlp, query, rollups, settings,
+    surround, tail, tariffs,
 };
 
 /// The HTTP API: everything.
@@ -22,6 +23,14 @@ pub(crate) fn api(node: &Arc<Node>) -> Router {
     let routes = receivers()
         .route("/v1/proxy/audit", post(audit::ingest).fallback(only_post))
         .route("/v1/ocsf/ingest", post(ocsf::ingest).fallback(only_post))
+        .route(
+            "/api/v1/telemetry/events",
+            post(events::one).fallback(only_post),
+        )
+        .route(
+            "/api/v1/telemetry/events:batch",
+            post(events::batch).fallback(only_post),
+        )
         .route("/v1/query", post(query::run).fallback(only_post))
         .route(
             "/v1/rollups/cost-per-skill",
@@ -34,6 +43,28 @@ pub(crate) fn api(node: &Arc<Node>) -> Router {
         .route(
             "/v1/observability/costs/forecast",
             get(costs::forecast).fallback(only_get),
+        )
+        .route(
+            "/v1/observability/costs/budget",
+            get(settings::budgets)
+                .put(settings::put_budget)
+                .delete(settings::drop_budget)
+                .fallback(only_set),
+        )
+        .route(
+            "/v1/reconciliations",
+            get(settings::marks)
+                .put(settings::put_mark)
+                .delete(settings::drop_mark)
+                .fallback(only_set),
+        )
+        .route(
+            "/v1/prices/tariffs/{name}",
+            get(tariffs::tariff).fallback(only_get),
+        )
+        .route(
+            "/v1/prices/tariffs/{name}/list",
+            get(tariffs::list).fallback(only_get),
         )
         .route("/v1/tail", get(tail::watch).fallback(only_get))
         .route("/v1/status", get(admin::status).fallback(only_get))
@@ -86,11 +117,15 @@ async fn only_get() -> Response {
     Refusal::method("GET").into_response()
 }
 
+async fn only_set() -> Response {
+    Refusal::method("GET, PUT and DELETE").into_response()
+}
+
 async fn unknown(State(_): State<Arc<Node>>, request: Request) -> Response {
     if crate::grpc::is_grpc(request.headers()) {
         return crate::grpc::unimplemented();
     }
-    let text = "there is nothing at this path; POST /v1/traces, /v1/proxy/audit, /v1/ocsf/ingest \
-                and /v1/query are what this server takes";
+    let text = "there is nothing at this path; POST /v1/traces, /v1/logs, /v1/proxy/audit, \
+                /v1/ocsf/ingest, /api/v1/telemetry/events and /v1/query are what this server takes";
     Refusal::new(StatusCode::NOT_FOUND, "not_found", text).into_response()
 }

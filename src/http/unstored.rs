@@ -1,5 +1,5 @@
-//! Logs and metrics: SDKs send them to the same endpoint, so they are answered as OTLP wants it,
-//! counted, and not stored; the answer says so.
+//! Metrics, and most log records: SDKs send them to the same endpoint, so they are answered as OTLP
+//! wants it, counted, and not stored; the answer says so.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -28,7 +28,10 @@ pub(crate) enum Signal {
 impl Signal {
     fn message(self) -> &'static str {
         match self {
-            Self::Logs => "weir stores traces; log records are counted and not stored",
+            Self::Logs => {
+                "weir stores log records that tell of calls of models (claude_code.api_request and \
+                 gen_ai.*); all others are counted and not stored"
+            }
             Self::Metrics => "weir stores traces; metric points are counted and not stored",
         }
     }
@@ -66,24 +69,30 @@ struct Partial {
     error_message: String,
 }
 
-/// Counts the records in `body` and says that they are not stored.
+/// Counts the metric points in `body` and says that they are not stored.
 ///
 /// # Errors
 ///
 /// 400 where the body cannot be read.
-fn answer(body: &[u8], encoding: OtlpEncoding, signal: Signal) -> Result<Told, Refusal> {
+fn answer(body: &[u8], encoding: OtlpEncoding) -> Result<Told, Refusal> {
     let records = match encoding {
-        OtlpEncoding::Protobuf => in_protobuf(body, signal).ok_or(DecodeError::Protobuf {
+        OtlpEncoding::Protobuf => count(body, METRICS).ok_or(DecodeError::Protobuf {
             what: "a field that ends early",
             offset: 0,
         })?,
-        OtlpEncoding::Json => in_json(body, signal)?,
+        OtlpEncoding::Json => in_json(body)?,
     };
+    let body = export(records, encoding, Signal::Metrics);
+    Ok(Told { records, body })
+}
+
+/// The export response to a request of which so many records are not stored.
+pub(crate) fn export(records: usize, encoding: OtlpEncoding, signal: Signal) -> Bytes {
     let partial = (records > 0).then(|| Partial {
         rejected: i64::try_from(records).unwrap_or(i64::MAX),
         error_message: signal.message().to_owned(),
     });
-    let body = match (encoding, partial) {
+    match (encoding, partial) {
         (OtlpEncoding::Protobuf, partial_success) => {
             Export { partial_success }.encode_to_vec().into()
         }
@@ -95,8 +104,7 @@ fn answer(body: &[u8], encoding: OtlpEncoding, signal: Signal) -> Result<Told, R
             });
             json!({ "partialSuccess": told }).to_string().into()
         }
-    };
-    Ok(Told { records, body })
+    }
 }
 
 /// As [`answer`], beside the async threads where the body is large: millions of records take long
@@ -109,25 +117,15 @@ pub(crate) async fn answer_beside(
     intake: &Intake,
     body: &Taken,
     encoding: OtlpEncoding,
-    signal: Signal,
 ) -> Result<Told, Refusal> {
     let bytes = body.bytes.clone();
-    let work = move || answer(&bytes, encoding, signal);
+    let work = move || answer(&bytes, encoding);
     intake.beside(body.bytes.len(), work).await
 }
 
-/// Field numbers from the request down to the repeated record.
-const LOGS: &[&[u64]] = &[&[1], &[2], &[2]];
-
-/// The same for metric points; a metric holds its points in one of five fields.
+/// Field numbers from the request down to the repeated point; a metric holds its points in one of
+/// five fields.
 const METRICS: &[&[u64]] = &[&[1], &[2], &[2], &[5, 7, 9, 10, 11], &[1]];
-
-fn in_protobuf(body: &[u8], signal: Signal) -> Option<usize> {
-    match signal {
-        Signal::Logs => count(body, LOGS),
-        Signal::Metrics => count(body, METRICS),
-    }
-}
 
 /// Counts the messages at the end of `path`; `None` where the bytes are no Protobuf.
 fn count(mut body: &[u8], path: &[&[u64]]) -> Option<usize> {
@@ -228,33 +226,30 @@ impl Counted for IgnoredAny {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Request {
-    resource_logs: Sum<Resource>,
     resource_metrics: Sum<Resource>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Resource {
-    scope_logs: Sum<Scope>,
     scope_metrics: Sum<Scope>,
 }
 
 impl Counted for Resource {
     fn records(&self) -> usize {
-        self.scope_logs.total + self.scope_metrics.total
+        self.scope_metrics.total
     }
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Scope {
-    log_records: Sum<IgnoredAny>,
     metrics: Sum<Metric>,
 }
 
 impl Counted for Scope {
     fn records(&self) -> usize {
-        self.log_records.total + self.metrics.total
+        self.metrics.total
     }
 }
 
@@ -288,23 +283,18 @@ impl Counted for Metric {
     }
 }
 
-fn in_json(body: &[u8], signal: Signal) -> Result<usize, DecodeError> {
+fn in_json(body: &[u8]) -> Result<usize, DecodeError> {
     let request: Request = serde_json::from_slice(body).map_err(|error| DecodeError::Syntax {
         line: error.line(),
         column: error.column(),
     })?;
-    Ok(match signal {
-        Signal::Logs => request.resource_logs.total,
-        Signal::Metrics => request.resource_metrics.total,
-    })
+    Ok(request.resource_metrics.total)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LOGS_JSON: &[u8] = br#"{"resourceLogs":[{"resource":{"attributes":null},"scopeLogs":[
-        {"logRecords":[{"body":{"stringValue":"a"}},{}]},{"logRecords":null}]}]}"#;
     const METRICS_JSON: &[u8] = br#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[
         {"name":"a","gauge":{"dataPoints":[{},{}]}},{"name":"b","sum":{"dataPoints":[{}]}}]}]}]}"#;
 
@@ -315,31 +305,27 @@ mod tests {
         out
     }
 
-    fn told(body: &[u8], encoding: OtlpEncoding, signal: Signal) -> usize {
-        answer(body, encoding, signal).unwrap().records
+    fn told(body: &[u8], encoding: OtlpEncoding) -> usize {
+        answer(body, encoding).unwrap().records
     }
 
     #[test]
     fn records_are_counted_in_both_encodings() {
-        assert_eq!(told(LOGS_JSON, OtlpEncoding::Json, Signal::Logs), 2);
-        assert_eq!(told(METRICS_JSON, OtlpEncoding::Json, Signal::Metrics), 3);
-        let record = field(2, &field(5, b"x"));
-        let logs = field(1, &field(2, &[record.clone(), record].concat()));
-        assert_eq!(told(&logs, OtlpEncoding::Protobuf, Signal::Logs), 2);
+        assert_eq!(told(METRICS_JSON, OtlpEncoding::Json), 3);
         let gauge = field(5, &[field(1, b""), field(1, b"")].concat());
         let metrics = field(
             1,
             &field(2, &field(2, &[field(1, b"name"), gauge].concat())),
         );
-        assert_eq!(told(&metrics, OtlpEncoding::Protobuf, Signal::Metrics), 2);
+        assert_eq!(told(&metrics, OtlpEncoding::Protobuf), 2);
     }
 
     #[test]
     fn the_answer_rejects_all_and_says_why() {
-        let told = answer(LOGS_JSON, OtlpEncoding::Json, Signal::Logs).unwrap();
+        let told = answer(METRICS_JSON, OtlpEncoding::Json).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
-        assert_eq!(json["partialSuccess"]["rejectedLogRecords"], "2");
-        let empty = answer(b"", OtlpEncoding::Protobuf, Signal::Logs).unwrap();
+        assert_eq!(json["partialSuccess"]["rejectedDataPoints"], "3");
+        let empty = answer(b"", OtlpEncoding::Protobuf).unwrap();
         assert!(empty.body.is_empty());
     }
 
@@ -350,7 +336,7 @@ mod tests {
             (b"\xff".as_slice(), OtlpEncoding::Protobuf),
             (b"{".as_slice(), OtlpEncoding::Json),
         ] {
-            let refused = answer(body, encoding, Signal::Metrics).unwrap_err();
+            let refused = answer(body, encoding).unwrap_err();
             assert_eq!(refused.status.as_u16(), 400);
         }
     }

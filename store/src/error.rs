@@ -90,6 +90,15 @@ pub enum StoreError {
         crate::SECRETS_MAX
     )]
     TooManySecrets,
+    /// The tenant has as many notes of the kind as it may.
+    #[error(
+        "there are {} of them already; delete those that are not needed",
+        crate::NOTES_MAX
+    )]
+    TooManyNotes,
+    /// A note is longer than a state keeps.
+    #[error("a name or a text of it is too long")]
+    NoteSize,
 }
 
 impl Classify for StoreError {
@@ -112,7 +121,9 @@ impl Classify for StoreError {
             | Self::Row
             | Self::Name { .. }
             | Self::TooManyKeys
-            | Self::TooManySecrets => Fault::Permanent,
+            | Self::TooManySecrets
+            | Self::TooManyNotes
+            | Self::NoteSize => Fault::Permanent,
         }
     }
 }

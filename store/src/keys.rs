@@ -25,7 +25,7 @@ use weir_model::{Clock, TenantId};
 
 use crate::mac::{self, Pepper};
 use crate::{
-    KeyInfo, Loaded, Postgres, Quotas, Scopes, Secret, Sqlite, State, StoreError, Stored,
+    KeyInfo, Loaded, Note, Postgres, Quotas, Scopes, Secret, Sqlite, State, StoreError, Stored,
     TenantInfo,
 };
 
@@ -118,6 +118,7 @@ struct Held {
 struct Known {
     held: HashMap<String, Held>,
     tenants: HashMap<TenantId, Quotas>,
+    notes: Vec<Note>,
     made: u64,
     version: i64,
 }
@@ -436,10 +437,12 @@ fn known(loaded: Loaded) -> Known {
     Known {
         held: loaded.keys.into_iter().map(held).collect(),
         tenants: tenants.map(|t| (t.tenant, t.quotas)).collect(),
+        notes: loaded.notes,
         made: loaded.made,
         version: loaded.version,
     }
 }
 
+mod notes;
 #[cfg(test)]
 mod tests;

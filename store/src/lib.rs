@@ -1,4 +1,4 @@
-//! Node state that is not rows: tenants, their keys and their quotas.
+//! Node state that is not rows: tenants, their keys and quotas, and what their administrators set.
 //!
 //! ```text
 //! Keys (in memory, what requests ask) --refresh--> dyn State --+-- Sqlite    state.db of the data directory
@@ -26,7 +26,7 @@ pub use keys::{Denied, Keys, NewKey, Principal, Request, StateConfig};
 pub use layout::layout;
 pub use postgres::Postgres;
 pub use quota::{Ceiling, Quotas, UnknownCeiling};
-pub use record::{KeyInfo, Secret, Stored, TenantInfo};
+pub use record::{KeyInfo, Note, NoteKind, Secret, Stored, TenantInfo};
 pub use scopes::{Scope, Scopes, UnknownScope};
 pub use sqlite::Sqlite;
-pub use state::{KEYS_MAX, Loaded, SECRETS_MAX, State};
+pub use state::{KEYS_MAX, Loaded, NOTES_MAX, SECRETS_MAX, State};

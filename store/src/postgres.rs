@@ -4,6 +4,8 @@
 //! while a call runs. A connection that broke is made anew by the next call; a call that only
 //! reads is then tried once more.
 
+mod tables;
+
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -15,48 +17,19 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls, Row, Transaction};
 use weir_model::TenantId;
 
+use self::tables::prepare;
 use crate::sql::{self, KeyRow};
 use crate::tls::Tls;
 use crate::{
-    KEYS_MAX, KeyInfo, Loaded, Quotas, SECRETS_MAX, Secret, State, StoreError, Stored, TenantInfo,
+    KEYS_MAX, KeyInfo, Loaded, NOTES_MAX, Note, NoteKind, Quotas, SECRETS_MAX, Secret, State,
+    StoreError, Stored, TenantInfo,
 };
-
-/// The layout that this program reads and writes, in `state.layout`; counted as SQLite's is.
-const LAYOUT: i64 = 2;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// How long a call may take: less than a revocation may take to reach every node.
 const CALL: Duration = Duration::from_secs(3);
-
-/// The number under which nodes that start at once wait for one another to make the tables.
-const LOCK: i64 = 0x7765_6972_0001;
-
-const MAKE: &str = "
-    CREATE TABLE state (layout BIGINT NOT NULL, version BIGINT NOT NULL, pepper TEXT);
-    INSERT INTO state (layout, version, pepper) VALUES (2, 1, NULL);
-    CREATE TABLE tenants (
-        tenant        TEXT PRIMARY KEY,
-        created_at_us BIGINT NOT NULL,
-        quotas        TEXT NOT NULL
-    );
-    CREATE TABLE keys (
-        id            TEXT PRIMARY KEY,
-        tenant        TEXT NOT NULL REFERENCES tenants,
-        scopes        TEXT NOT NULL,
-        name          TEXT NOT NULL,
-        quotas        TEXT NOT NULL,
-        created_at_us BIGINT NOT NULL,
-        expires_at_us BIGINT,
-        revoked_at_us BIGINT
-    );
-    CREATE TABLE secrets (
-        key_id        TEXT NOT NULL REFERENCES keys,
-        mac           TEXT NOT NULL,
-        until_us      BIGINT,
-        PRIMARY KEY (key_id, mac)
-    );";
 
 type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -236,6 +209,7 @@ impl State for Postgres {
                     secrets(&moment).await?,
                 ),
                 tenants: tenants(moment.query(sql::TENANTS, &[]).await?)?,
+                notes: notes(moment.query(sql::NOTES, &[]).await?)?,
             };
             moment.commit().await?;
             Ok(loaded)
@@ -340,39 +314,30 @@ impl State for Postgres {
         Ok(())
     }
 
+    fn put_note(&self, note: &Note) -> Result<(), StoreError> {
+        note.check()?;
+        let (kind, tenant) = (note.kind.word(), note.tenant.as_str());
+        self.change(async |change| {
+            let others: Values<'_> = &[&kind, &tenant, &note.id];
+            if sql::count(number(change, sql::OTHER_NOTES, others).await?) >= NOTES_MAX {
+                return Err(StoreError::TooManyNotes);
+            }
+            let values: Values<'_> = &[&kind, &tenant, &note.id, &note.body, &note.at_us];
+            change.execute(sql::PUT_NOTE, values).await?;
+            Ok(Some(()))
+        })?;
+        Ok(())
+    }
+
+    fn drop_note(&self, kind: NoteKind, tenant: &TenantId, id: &str) -> Result<bool, StoreError> {
+        self.change_row(sql::DROP_NOTE, &[&kind.word(), &tenant.as_str(), &id])
+    }
+
     fn tenants(&self) -> Result<Vec<TenantInfo>, StoreError> {
         self.run(true, async |client| {
             tenants(client.query(sql::TENANTS, &[]).await?)
         })
     }
-}
-
-/// Makes the schema where it is missing; nodes that start at once do so one after another.
-async fn prepare(client: &mut Client) -> Result<(), StoreError> {
-    let change = client.transaction().await?;
-    change
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
-        .await?;
-    let there = "SELECT count(*) FROM information_schema.tables \
-                 WHERE table_schema = 'weir' AND table_name = 'state'";
-    if number(&change, there, &[]).await? == 0 {
-        // Without IF NOT EXISTS a role that may not make schemas could not use one made for it.
-        let schema = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = 'weir'";
-        if number(&change, schema, &[]).await? == 0 {
-            change.batch_execute("CREATE SCHEMA weir").await?;
-        }
-        change.batch_execute(MAKE).await?;
-    } else {
-        let found = number(&change, "SELECT layout FROM state", &[]).await?;
-        if found > LAYOUT {
-            return Err(StoreError::Layout {
-                found,
-                known: LAYOUT,
-            });
-        }
-    }
-    change.commit().await?;
-    Ok(())
 }
 
 async fn number(
@@ -411,6 +376,20 @@ async fn secrets(moment: &Transaction<'_>) -> Result<Vec<(String, Secret)>, Stor
     };
     let rows = moment.query(sql::SECRETS, &[]).await?;
     rows.into_iter().map(secret).collect()
+}
+
+fn notes(rows: Vec<Row>) -> Result<Vec<Note>, StoreError> {
+    let note = |row: Row| {
+        sql::note((
+            row.try_get(0)?,
+            row.try_get(1)?,
+            row.try_get(2)?,
+            row.try_get(3)?,
+            row.try_get(4)?,
+        ))
+    };
+    let notes = rows.into_iter().map(note).filter_map(Result::transpose);
+    Ok(sql::sorted(notes.collect::<Result<_, StoreError>>()?))
 }
 
 fn tenants(rows: Vec<Row>) -> Result<Vec<TenantInfo>, StoreError> {

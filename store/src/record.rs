@@ -4,7 +4,7 @@ use std::fmt;
 
 use weir_model::TenantId;
 
-use crate::{Quotas, Scopes};
+use crate::{Quotas, Scopes, StoreError};
 
 /// A key, without its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,4 +64,63 @@ pub struct TenantInfo {
     pub quotas: Quotas,
     /// How many keys of it are not revoked.
     pub keys: u64,
+}
+
+/// The longest id of a note, in bytes.
+const NOTE_ID_BYTES_MAX: usize = 400;
+
+/// The longest body of a note, in bytes.
+const NOTE_BODY_BYTES_MAX: usize = 4 << 10;
+
+/// What a note is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoteKind {
+    /// What a tenant may spend.
+    Budget,
+    /// A period whose cost was held against a provider's bill.
+    Reconciled,
+}
+
+impl NoteKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Budget, Self::Reconciled];
+
+    /// Its word in the database.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::Reconciled => "reconciled",
+        }
+    }
+}
+
+/// Something that a tenant's administrator has set, or noted, for all nodes.
+///
+/// What its body means is the business of whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What it is of.
+    pub kind: NoteKind,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Tells it apart from others of its kind and tenant.
+    pub id: String,
+    /// What it says.
+    pub body: String,
+    /// When it was written, in microseconds since 1970 UTC.
+    pub at_us: i64,
+}
+
+impl Note {
+    /// Whether it is of a size that a state keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoteSize`] where it is not.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        if self.id.len() > NOTE_ID_BYTES_MAX || self.body.len() > NOTE_BODY_BYTES_MAX {
+            return Err(StoreError::NoteSize);
+        }
+        Ok(())
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use weir_model::TenantId;
 
-use crate::{KeyInfo, Quotas, Secret, StoreError, Stored, TenantInfo};
+use crate::{KeyInfo, Note, NoteKind, Quotas, Secret, StoreError, Stored, TenantInfo};
 
 pub(crate) const VERSION: &str = "SELECT version FROM state";
 /// First in every change: in Postgres it also keeps other changes waiting.
@@ -50,6 +50,15 @@ pub(crate) const SET_KEY_QUOTAS: &str =
     "UPDATE keys SET quotas = $1 WHERE id = $2 AND revoked_at_us IS NULL";
 pub(crate) const SET_TENANT_QUOTAS: &str = "UPDATE tenants SET quotas = $1 WHERE tenant = $2";
 
+pub(crate) const NOTES: &str = "SELECT kind, tenant, id, body, at_us FROM notes";
+/// How many others of the kind the tenant has.
+pub(crate) const OTHER_NOTES: &str =
+    "SELECT count(*) FROM notes WHERE kind = $1 AND tenant = $2 AND id <> $3";
+pub(crate) const PUT_NOTE: &str = "INSERT INTO notes (kind, tenant, id, body, at_us) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (kind, tenant, id) \
+     DO UPDATE SET body = excluded.body, at_us = excluded.at_us";
+pub(crate) const DROP_NOTE: &str = "DELETE FROM notes WHERE kind = $1 AND tenant = $2 AND id = $3";
+
 /// The columns of [`KEYS`].
 pub(crate) struct KeyRow {
     pub(crate) id: String,
@@ -90,6 +99,30 @@ pub(crate) fn tenant_info(
         quotas: quotas(&text)?,
         keys: count(keys),
     })
+}
+
+/// The columns of [`NOTES`]; `None` for a kind that this program does not know.
+pub(crate) fn note(
+    (kind, owner, id, body, at_us): (String, String, String, String, i64),
+) -> Result<Option<Note>, StoreError> {
+    let known = NoteKind::ALL.into_iter().find(|k| k.word() == kind);
+    let Some(kind) = known else { return Ok(None) };
+    Ok(Some(Note {
+        kind,
+        tenant: tenant(&owner)?,
+        id,
+        body,
+        at_us,
+    }))
+}
+
+/// Notes in the order of [`Loaded`](crate::Loaded): databases sort texts in ways of their own.
+pub(crate) fn sorted(mut notes: Vec<Note>) -> Vec<Note> {
+    notes.sort_by(|a, b| {
+        let place = |n: &Note| (n.kind, n.tenant.as_str().to_owned(), n.id.clone());
+        place(a).cmp(&place(b))
+    });
+    notes
 }
 
 /// Gives each key its secrets, newest first.

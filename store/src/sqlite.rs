@@ -10,7 +10,8 @@ use weir_model::TenantId;
 
 use crate::sql::{self, KeyRow};
 use crate::{
-    KEYS_MAX, KeyInfo, Loaded, Quotas, SECRETS_MAX, Secret, State, StoreError, Stored, TenantInfo,
+    KEYS_MAX, KeyInfo, Loaded, NOTES_MAX, Note, NoteKind, Quotas, SECRETS_MAX, Secret, State,
+    StoreError, Stored, TenantInfo,
 };
 
 /// The database's file name.
@@ -19,7 +20,8 @@ pub(crate) const FILE: &str = "state.db";
 /// The layout that this program reads and writes, in `user_version`.
 ///
 /// 1: keys with one MAC each. 2: tenants, quotas, expiry, several secrets a key, a version.
-pub(crate) const LAYOUT: i64 = 2;
+/// 3: notes.
+pub(crate) const LAYOUT: i64 = 3;
 
 /// How long to wait for another process's write.
 const BUSY: Duration = Duration::from_secs(5);
@@ -47,6 +49,17 @@ const MAKE: &str = "
         mac           TEXT NOT NULL,
         until_us      INTEGER,
         PRIMARY KEY (key_id, mac)
+    ) STRICT, WITHOUT ROWID;";
+
+/// What layout 3 adds.
+const MAKE_NOTES: &str = "
+    CREATE TABLE notes (
+        kind          TEXT NOT NULL,
+        tenant        TEXT NOT NULL,
+        id            TEXT NOT NULL,
+        body          TEXT NOT NULL,
+        at_us         INTEGER NOT NULL,
+        PRIMARY KEY (kind, tenant, id)
     ) STRICT, WITHOUT ROWID;";
 
 /// After [`MAKE`], with the table of layout 1 as `keys_1`.
@@ -122,6 +135,7 @@ impl State for Sqlite {
             made: sql::count(number(&moment, sql::MADE, [])?),
             keys: sql::stored(keys(&moment, sql::KEYS_HELD)?, secrets(&moment)?),
             tenants: tenants(&moment)?,
+            notes: notes(&moment)?,
         })
     }
 
@@ -218,6 +232,27 @@ impl State for Sqlite {
         Ok(())
     }
 
+    fn put_note(&self, note: &Note) -> Result<(), StoreError> {
+        note.check()?;
+        let (kind, tenant) = (note.kind.word(), note.tenant.as_str());
+        self.change(|change| {
+            let others = number(change, sql::OTHER_NOTES, params![kind, tenant, note.id])?;
+            if sql::count(others) >= NOTES_MAX {
+                return Err(StoreError::TooManyNotes);
+            }
+            change.execute(
+                sql::PUT_NOTE,
+                params![kind, tenant, note.id, note.body, note.at_us],
+            )?;
+            Ok(Some(()))
+        })?;
+        Ok(())
+    }
+
+    fn drop_note(&self, kind: NoteKind, tenant: &TenantId, id: &str) -> Result<bool, StoreError> {
+        self.change_row(sql::DROP_NOTE, params![kind.word(), tenant.as_str(), id])
+    }
+
     fn tenants(&self) -> Result<Vec<TenantInfo>, StoreError> {
         tenants(&self.database.lock())
     }
@@ -234,6 +269,7 @@ fn prepare(database: &mut Connection) -> Result<(), StoreError> {
     match found {
         LAYOUT => return Ok(()),
         0 => change.execute_batch(MAKE)?,
+        2 => {}
         1 => {
             change.execute_batch("ALTER TABLE keys RENAME TO keys_1;")?;
             change.execute_batch(MAKE)?;
@@ -246,6 +282,7 @@ fn prepare(database: &mut Connection) -> Result<(), StoreError> {
             });
         }
     }
+    change.execute_batch(MAKE_NOTES)?;
     change.pragma_update(None, "user_version", LAYOUT)?;
     change.commit()?;
     Ok(())
@@ -287,6 +324,24 @@ fn secrets(database: &Connection) -> Result<Vec<(String, Secret)>, StoreError> {
         Ok((row.get(0)?, secret))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn notes(database: &Connection) -> Result<Vec<Note>, StoreError> {
+    let mut statement = database.prepare_cached(sql::NOTES)?;
+    let rows = statement.query_map([], |row| {
+        Ok((
+            row.get(0)?,
+            row.get(1)?,
+            row.get(2)?,
+            row.get(3)?,
+            row.get(4)?,
+        ))
+    })?;
+    let notes = rows.filter_map(|row| {
+        let row = row.map_err(StoreError::from);
+        row.and_then(sql::note).transpose()
+    });
+    Ok(sql::sorted(notes.collect::<Result<_, _>>()?))
 }
 
 fn tenants(database: &Connection) -> Result<Vec<TenantInfo>, StoreError> {

@@ -4,13 +4,16 @@ use std::fmt::Debug;
 
 use weir_model::TenantId;
 
-use crate::{KeyInfo, Quotas, StoreError, Stored, TenantInfo};
+use crate::{KeyInfo, Note, NoteKind, Quotas, StoreError, Stored, TenantInfo};
 
 /// The most keys that may hold at a time: all of them are kept in memory, at a few hundred bytes.
 pub const KEYS_MAX: u64 = 100_000;
 
 /// The most secrets of one key that may hold at a time: each is compared on a request.
 pub const SECRETS_MAX: u64 = 4;
+
+/// The most notes of one kind that a tenant may have: all of them are kept in memory.
+pub const NOTES_MAX: u64 = 1_000;
 
 /// All that requests need to know, of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Loaded {
     pub keys: Vec<Stored>,
     /// Tenants.
     pub tenants: Vec<TenantInfo>,
+    /// Notes of all tenants, by kind, tenant and id.
+    pub notes: Vec<Note>,
 }
 
 /// A place where tenants, keys and quotas lie.
@@ -114,6 +119,22 @@ pub trait State: Debug + Send + Sync {
         quotas: &Quotas,
         at_us: i64,
     ) -> Result<(), StoreError>;
+
+    /// Keeps a note, in the place of the one with its kind, tenant and id where there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::TooManyNotes`] where the tenant has [`NOTES_MAX`] others of the kind,
+    /// [`StoreError::NoteSize`] where it is too long; where it could not be stored. Nothing is
+    /// changed then.
+    fn put_note(&self, note: &Note) -> Result<(), StoreError>;
+
+    /// Drops a note; `false` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Where that could not be stored; the note still holds then.
+    fn drop_note(&self, kind: NoteKind, tenant: &TenantId, id: &str) -> Result<bool, StoreError>;
 
     /// All tenants, by name.
     ///

@@ -117,9 +117,18 @@ impl Settings {
     }
 }
 
+/// Names another build of weir to test, an optimised one, whose speed can be measured.
+const PROGRAM: &str = "WEIR_TEST_PROGRAM";
+
+/// Whether the weir under test is an optimised build.
+pub(crate) fn is_optimised() -> bool {
+    std::env::var_os(PROGRAM).is_some() || !cfg!(debug_assertions)
+}
+
 /// The command without the settings of whoever runs the tests.
 pub(crate) fn weir() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    let program = std::env::var_os(PROGRAM);
+    let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_weir").into()));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("WEIR_") {
             command.env_remove(name);
@@ -314,6 +323,16 @@ pub(crate) fn pending(arguments: &[&str]) -> u64 {
         .iter()
         .map(|line| line["pending"].as_u64().unwrap())
         .sum()
+}
+
+/// The processor time that a process has taken, in steps of 10 ms.
+pub(crate) fn processor_time(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // The name in parentheses may hold anything; utime and stime are fields 14 and 15.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// A size that the kernel tells of the process `id`, as `VmRSS:` (resident) or `VmHWM:` (the most

@@ -6,6 +6,7 @@ mod input;
 mod output;
 mod recent;
 mod scope;
+mod telemetry;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -104,6 +105,7 @@ impl Enricher {
     }
 
     /// As [`Enricher::enrich_spans`], at the prices of `tariff`: that of the tenant of all `rows`.
+    /// Rows of `log_events` are taken too: a record's attributes are read as those of a span.
     ///
     /// # Errors
     ///
@@ -280,16 +282,16 @@ impl<'m, 'a> Work<'m, 'a> {
 
     /// Reads attributes of events, where one could improve a slot.
     fn read_events(&mut self, at: usize) -> Result<(), ArrowError> {
-        let (input, row) = (self.input, &mut self.row);
-        let range = source::range(input.events.value_offsets(), at);
+        let (Some(events), row) = (self.input.events, &mut self.row) else {
+            return Ok(());
+        };
+        let range = source::range(events.value_offsets(), at);
         let wanted = |e: &&EventSource| e.feed.rank < row.rank(e.feed.field);
-        if range.is_empty()
-            || input.events.is_null(at)
-            || !self.mapping.events.iter().any(|e| wanted(&e))
+        if range.is_empty() || events.is_null(at) || !self.mapping.events.iter().any(|e| wanted(&e))
         {
             return Ok(());
         }
-        let events = input.events.values().as_any().downcast_ref::<StructArray>();
+        let events = events.values().as_any().downcast_ref::<StructArray>();
         let member = |name| events.and_then(|e| e.column_by_name(name));
         let names = member("name").and_then(|c| c.as_any().downcast_ref::<StringArray>());
         let maps = member("attributes").and_then(|c| c.as_any().downcast_ref::<MapArray>());

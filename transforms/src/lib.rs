@@ -45,6 +45,7 @@ pub use addition::{Addition, AdditionFault};
 pub use enrich::{ColumnSource, Enricher, Explained};
 pub use mapping::MappingError;
 pub use price::{
-    Call, KeptError, ListError, Override, OverrideFault, OverrideRate, Prefer, PriceList, Priced,
-    Pricer, Prices, Quote, QuotedRate, Tariff, Tokens, check_overrides,
+    Call, Commitment, Committed, KeptError, ListError, Override, OverrideFault, OverrideRate, Own,
+    Prefer, PriceList, Priced, Pricer, Prices, Quote, QuotedRate, Tariff, Tokens,
+    check_commitments, check_overrides,
 };

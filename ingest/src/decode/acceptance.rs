@@ -48,6 +48,8 @@ pub struct Limits {
     pub ocsf_events_max: usize,
     /// Canonical gateway events of one audit request; one more refuses it.
     pub canonical_events_max: usize,
+    /// Telemetry events of one batch; one more refuses it.
+    pub telemetry_events_max: usize,
 }
 
 impl Default for Limits {
@@ -64,6 +66,7 @@ impl Default for Limits {
             decoded_bytes_max: 512 << 20,
             ocsf_events_max: 1000,
             canonical_events_max: 500,
+            telemetry_events_max: 1000,
         }
     }
 }

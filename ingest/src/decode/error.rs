@@ -73,6 +73,12 @@ pub enum DecodeError {
         /// The most that are taken.
         max: usize,
     },
+    /// More events than the contract of their batch route allows (400).
+    #[error("a batch holds at most {max} events; send fewer at once")]
+    TooManyEvents {
+        /// The most that are taken.
+        max: usize,
+    },
     /// More values than are taken in one JSON body.
     #[error("the body holds more than {max} JSON values; send fewer at once")]
     TooManyValues {
@@ -105,6 +111,7 @@ impl DecodeError {
             | Self::Syntax { .. }
             | Self::Shape { .. }
             | Self::TooDeep { .. }
+            | Self::TooManyEvents { .. }
             | Self::NotAForm(_)
             | Self::Internal => RefusalKind::Malformed,
             Self::TooManyRows { .. } | Self::TooManyValues { .. } | Self::TooManyBytes { .. } => {
@@ -123,6 +130,7 @@ impl DecodeError {
             Self::Shape { .. } | Self::NotAForm(_) => "unexpected_shape",
             Self::TooDeep { .. } | Self::TooDeepForContract => "too_deep",
             Self::TooManyRows { .. } => "too_many_records",
+            Self::TooManyEvents { .. } => "too_many_events",
             Self::TooManyValues { .. } => "too_many_values",
             Self::TooManyBytes { .. } => "too_many_bytes",
             Self::Contract(_) => "contract_violated",

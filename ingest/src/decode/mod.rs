@@ -1,7 +1,8 @@
 //! Request bodies in, Arrow rows out.
 //!
 //! Each receiver's body is read once and becomes rows of its dataset's accepted schema: spans from
-//! OTLP ([`otlp`]), audit events of proxies ([`proxy_audit`]) and security events ([`ocsf`]).
+//! OTLP ([`otlp`]), which also has logs, audit events of proxies ([`proxy_audit`]), security events
+//! ([`ocsf`]) and telemetry events with their own cost ([`telemetry`]).
 //!
 //! # Invariants
 //!
@@ -25,6 +26,7 @@ pub mod otlp;
 pub mod proxy_audit;
 mod rejected;
 mod table;
+pub mod telemetry;
 mod wire;
 
 pub use acceptance::{Acceptance, Limits};

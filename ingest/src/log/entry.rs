@@ -18,9 +18,22 @@ pub enum Route {
     ProxyAudit = 2,
     /// `POST /v1/ocsf/ingest`.
     Ocsf = 3,
+    /// `POST /api/v1/telemetry/events`, and its batches.
+    TelemetryEvents = 4,
+    /// OTLP logs, over HTTP or gRPC.
+    Logs = 5,
 }
 
 impl Route {
+    /// Every route, in the order of their codes.
+    pub const ALL: [Self; 5] = [
+        Self::Traces,
+        Self::ProxyAudit,
+        Self::Ocsf,
+        Self::TelemetryEvents,
+        Self::Logs,
+    ];
+
     /// The number that stands for it in the log; never reused.
     pub const fn code(self) -> u8 {
         self as u8
@@ -28,9 +41,7 @@ impl Route {
 
     /// The route of that code.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Traces, Self::ProxyAudit, Self::Ocsf]
-            .into_iter()
-            .find(|route| route.code() == code)
+        Self::ALL.into_iter().find(|route| route.code() == code)
     }
 }
 

@@ -11,10 +11,12 @@ mod edge;
 mod flags;
 mod flat;
 mod limits;
+mod logs;
 mod ocsf;
 mod oracle;
 mod property;
 mod rows;
+mod telemetry;
 
 use std::path::PathBuf;
 

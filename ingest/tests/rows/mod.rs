@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{
-    Array, ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    new_null_array,
+    Array, ArrayRef, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, new_null_array,
 };
 use arrow_schema::{DataType, Field};
 use weir_ingest::log::{Entry, Route};
@@ -20,7 +20,9 @@ fn number_column(dataset: Dataset) -> &'static str {
         | Dataset::OcsfEvents
         | Dataset::CostLedger
         | Dataset::CostHourly
-        | Dataset::CostDaily => "event_time_unix_nano",
+        | Dataset::CostDaily
+        | Dataset::TelemetryEvents
+        | Dataset::LogEvents => "event_time_unix_nano",
         Dataset::RejectedEvents => "item_index",
     }
 }
@@ -46,6 +48,9 @@ fn column(dataset: Dataset, field: &Field, numbers: &[i64]) -> ArrayRef {
     }
     if *kind == DataType::Date32 {
         return Arc::new(Date32Array::from(vec![20_000; rows]));
+    }
+    if *kind == DataType::Boolean {
+        return Arc::new(BooleanArray::from(vec![true; rows]));
     }
     assert_eq!(*kind, DataType::Utf8, "no value for {}", field.name());
     Arc::new(StringArray::from(vec!["a"; rows]))

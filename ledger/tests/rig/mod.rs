@@ -227,7 +227,7 @@ pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) batches: Vec<Batch>,
-    next: BTreeMap<NodeId, i64>,
+    next: BTreeMap<(Dataset, NodeId), i64>,
 }
 
 impl World {
@@ -252,19 +252,32 @@ impl World {
 
     /// Appends spans as the next batch of a node.
     pub(crate) async fn append(&mut self, lake: &Lake, node: u64, spans: &[Span]) {
+        let batch = self
+            .append_rows(lake, (Dataset::Spans, node), &rows(spans))
+            .await;
+        self.batches.push(batch);
+    }
+
+    /// Appends rows of a table as the next batch of a node.
+    pub(crate) async fn append_rows(
+        &mut self,
+        lake: &Lake,
+        (dataset, node): (Dataset, u64),
+        rows: &RecordBatch,
+    ) -> Batch {
         let node = NodeId::from_bits(node);
-        let next = self.next.entry(node.clone()).or_insert(0);
+        let next = self.next.entry((dataset, node.clone())).or_insert(0);
         *next += 1;
         let id = BatchId {
             node,
-            dataset: Dataset::Spans,
+            dataset,
             number: *next,
         };
-        let batch = Batch::seal(id, &rows(spans)).unwrap();
-        lake.append(Dataset::Spans, std::slice::from_ref(&batch))
+        let batch = Batch::seal(id, rows).unwrap();
+        lake.append(dataset, std::slice::from_ref(&batch))
             .await
             .unwrap();
-        self.batches.push(batch);
+        batch
     }
 
     pub(crate) fn folder(&self, name: &str) -> PathBuf {

@@ -3,6 +3,14 @@
 use super::ColumnType::*;
 use super::{Column, may, must};
 
+/// What a booking may be made from, best first.
+///
+/// The same calls may be told of by several of them, so that totals take one for each tenant and
+/// day: the best one that is there. Spans come first, since they know twins, retries and the skill
+/// of their trace; a telemetry event names its skill itself; a log record names a call alone; an
+/// audit record is a gateway's guess at it.
+pub const SOURCES: [&str; 4] = ["span", "telemetry_event", "log_event", "audit"];
+
 /// Between `tenant_id` and `part_date`.
 pub(super) const COLUMNS: &[Column] = &[
     must(
@@ -11,7 +19,7 @@ pub(super) const COLUMNS: &[Column] = &[
         "Names the booking: what it books, in which turn and with which sign",
     ),
     must("sign", Int32, "+1 books, -1 takes back"),
-    must("source", Text, "span, telemetry_event or audit"),
+    must("source", Text, "span, telemetry_event, log_event or audit"),
     must("event_time", Time, "Start of the call that is booked"),
     must("booked_at", Time, "When the booking was made"),
     may("trace_id", Text, "The trace"),
@@ -70,5 +78,10 @@ pub(super) const COLUMNS: &[Column] = &[
         "flags",
         Texts,
         "What the report should know: conflict, twin_merged, cycle",
+    ),
+    may(
+        "event_id",
+        Text,
+        "The telemetry event or log record that is booked; NULL for spans",
     ),
 ];

@@ -6,12 +6,14 @@
 //! Field names inside lists and maps are those that Delta Lake and Parquet use (`element`;
 //! `key_value`, `key`, `value`), so that no sink has to rename them.
 
-mod ledger;
+pub mod ledger;
+mod log_events;
 mod ocsf;
 mod proxy_audit;
 mod rejected;
 pub mod rollup;
 mod spans;
+mod telemetry;
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,7 +22,9 @@ use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUni
 use crate::Dataset;
 
 /// The version of all schemas together; every frame of the write-ahead log carries it.
-pub const VERSION: u16 = 1;
+///
+/// 2 brought the tables `telemetry_events` and `log_events`, and `event_id` in `cost_ledger`.
+pub const VERSION: u16 = 2;
 
 /// How many columns at the end only sealed rows have: `_node`, `_batch`, `_row`.
 pub const SEAL_COLUMNS: usize = 3;
@@ -148,7 +152,22 @@ fn build(dataset: Dataset) -> Tables {
         Dataset::CostLedger => ledger::COLUMNS,
         Dataset::RejectedEvents => rejected::COLUMNS,
         Dataset::CostHourly | Dataset::CostDaily => rollup::COLUMNS,
+        Dataset::TelemetryEvents => telemetry::COLUMNS,
+        Dataset::LogEvents => log_events::COLUMNS,
     };
+    let shared: &[&str] = match dataset {
+        Dataset::TelemetryEvents => telemetry::OF_SPANS,
+        Dataset::LogEvents => log_events::OF_SPANS,
+        Dataset::Spans
+        | Dataset::ProxyAudit
+        | Dataset::OcsfEvents
+        | Dataset::CostLedger
+        | Dataset::RejectedEvents
+        | Dataset::CostHourly
+        | Dataset::CostDaily => &[],
+    };
+    let of_spans = |name: &&str| spans::COLUMNS.iter().find(|c| c.name == *name);
+    let body = body.iter().chain(shared.iter().filter_map(of_spans));
     let columns: Vec<Column> = HEAD.iter().chain(body).chain(TAIL).copied().collect();
     let fields: Vec<FieldRef> = columns.iter().map(Column::field).collect();
     let kept = fields.len() - SEAL_COLUMNS;
@@ -273,6 +292,21 @@ mod tests {
             let unique: HashSet<&&str> = names.iter().collect();
             assert_eq!(unique.len(), names.len(), "{dataset} names a column twice");
             assert!(names.contains(&dataset.time_column()));
+        }
+    }
+
+    #[test]
+    fn what_is_shared_with_spans_is_there() {
+        let shared = [
+            (Dataset::TelemetryEvents, telemetry::OF_SPANS),
+            (Dataset::LogEvents, log_events::OF_SPANS),
+        ];
+        for (dataset, names) in shared {
+            for name in names {
+                let of = |d: Dataset| d.columns().iter().find(|c| c.name == *name).map(|c| c.kind);
+                assert!(of(dataset).is_some(), "{dataset}.{name}");
+                assert_eq!(of(dataset), of(Dataset::Spans), "{dataset}.{name}");
+            }
         }
     }
 }

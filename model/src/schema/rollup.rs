@@ -15,7 +15,7 @@ pub(super) const COLUMNS: &[Column] = &[
         Time,
         "The hour or day, UTC, in which the calls began",
     ),
-    must("source", Text, "span, telemetry_event or audit"),
+    must("source", Text, "span, telemetry_event, log_event or audit"),
     may("skill", Text, "The skill; NULL where unattributed"),
     may("skill_version", Text, "Its version"),
     must(

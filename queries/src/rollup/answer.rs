@@ -17,7 +17,7 @@ use super::question::{Dimension, spell};
 use crate::Answer;
 
 /// The counts of a group, in the order of [`RollupSums::counts`].
-pub(super) const COUNTS: [&str; 14] = [
+pub(super) const COUNTS: [&str; 15] = [
     "calls",
     "errors",
     "usage_calls",
@@ -26,6 +26,7 @@ pub(super) const COUNTS: [&str; 14] = [
     "unpriced_calls",
     "disagreeing_calls",
     "unattributed_calls",
+    "reconciled_calls",
     "usage_input_tokens",
     "usage_output_tokens",
     "usage_cache_read_tokens",
@@ -33,6 +34,31 @@ pub(super) const COUNTS: [&str; 14] = [
     "usage_cache_write_1h_tokens",
     "usage_reasoning_tokens",
 ];
+
+/// Those of them that are no column of sums.
+pub(super) const DERIVED: [&str; 2] = ["unattributed_calls", "reconciled_calls"];
+
+/// What the cost of a group rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Prices of a list, or one's own, and the senders' word: nobody has seen a bill.
+    Estimate,
+    /// All of it was held against a provider's bill.
+    Reconciled,
+    /// Some of it was.
+    Mixed,
+}
+
+impl Basis {
+    /// Its word in answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Estimate => "list_price_estimate",
+            Self::Reconciled => "reconciled",
+            Self::Mixed => "mixed",
+        }
+    }
+}
 
 /// The amounts of a group, in the order of [`RollupSums::money`].
 pub(super) const MONEY: [&str; 3] = ["cost_reported_usd", "cost_computed_usd", "cost_usd"];
@@ -87,6 +113,15 @@ impl RollupSums {
         let calls = self.count("calls");
         // Counts are far below 2^53.
         (calls > 0).then(|| self.count("unattributed_calls") as f64 / calls as f64)
+    }
+
+    /// What its cost rests on.
+    pub fn basis(&self) -> Basis {
+        match self.count("reconciled_calls") {
+            0 => Basis::Estimate,
+            calls if calls == self.count("calls") => Basis::Reconciled,
+            _ => Basis::Mixed,
+        }
     }
 
     /// How long the calls took.
@@ -235,6 +270,8 @@ impl Rollup {
             let values: Float64Array = rows.iter().map(|r| r.latency.quantile_ms(q)).collect();
             push(name, true, Arc::new(values));
         }
+        let bases = rows.iter().map(|r| Some(r.basis().word()));
+        push("basis", false, Arc::new(bases.collect::<StringArray>()));
         let schema = Arc::new(Schema::new(fields));
         let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
         Ok(Answer {

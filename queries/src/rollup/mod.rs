@@ -1,12 +1,17 @@
 //! Cost by skill and by whatever else a booking knows: fast from sums, fresh from the ledger.
 //!
-//! Three tables that only views and rollups see have one shape, that of `cost_hourly`:
+//! Three tables that only views and rollups see have one shape, that of `cost_hourly` and the rank
+//! of their source:
 //!
 //! ```text
 //! cost_sums_daily    cost_daily up to its last batch  + bookings of later batches of cost_ledger
 //! cost_sums_hourly   cost_hourly up to its last batch + bookings of later batches of cost_ledger
 //! cost_bookings      all bookings, each with its own time
 //! ```
+//!
+//! A fourth, `cost_preferred`, says for each day which source counts: the best that has any call of
+//! the tenant on that day, whatever part of the day or of the calls is asked for. Spans, telemetry
+//! events and log records tell of the same calls, so that their sums must never be added up.
 //!
 //! # Invariants
 //!
@@ -18,14 +23,17 @@
 
 mod answer;
 mod question;
+mod reconciled;
 
 use std::fmt::Write as _;
 
 use weir_lake::Snapshot;
 use weir_model::Dataset;
+use weir_model::schema::ledger::SOURCES;
 
-pub use answer::{Rollup, RollupSums};
+pub use answer::{Basis, Rollup, RollupSums};
 pub use question::{Dimension, RollupQuestion};
+pub use reconciled::Reconciled;
 
 /// A table that only views and rollups see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,28 +41,49 @@ pub(crate) struct SumsTable {
     pub(crate) name: &'static str,
     /// The table of sums that it begins with, if any.
     pub(crate) sums: Option<Dataset>,
-    /// The period of a booking, in SQL.
-    period: &'static str,
+    /// The period of a booking, in SQL; `None` for the table of preferred sources.
+    period: Option<&'static str>,
 }
 
 /// All of them.
-pub(crate) const TABLES: [SumsTable; 3] = [
+pub(crate) const TABLES: [SumsTable; 4] = [
     SumsTable {
         name: "cost_sums_daily",
         sums: Some(Dataset::CostDaily),
-        period: "date_trunc('day', event_time)",
+        period: Some("date_trunc('day', event_time)"),
     },
     SumsTable {
         name: "cost_sums_hourly",
         sums: Some(Dataset::CostHourly),
-        period: "date_trunc('hour', event_time)",
+        period: Some("date_trunc('hour', event_time)"),
     },
     SumsTable {
         name: "cost_bookings",
         sums: None,
-        period: "event_time",
+        period: Some("event_time"),
+    },
+    SumsTable {
+        name: "cost_preferred",
+        sums: None,
+        period: None,
     },
 ];
+
+/// Which source counts on which day; written over the first table.
+const PREFERRED: &str = "SELECT preferred_day, min(source_rank) AS preferred_rank FROM (\
+     SELECT date_trunc('day', period_start) AS preferred_day, source_rank FROM cost_sums_daily \
+     GROUP BY 1, 2 HAVING sum(calls) <> 0) GROUP BY preferred_day";
+
+/// The place of `source` in the order of preference, in SQL.
+fn rank() -> String {
+    let mut sql = "CASE source".to_owned();
+    for (rank, source) in SOURCES.into_iter().enumerate() {
+        // Writing to a text cannot fail.
+        let _ = write!(sql, " WHEN '{source}' THEN {rank}");
+    }
+    let _ = write!(sql, " ELSE {} END", SOURCES.len());
+    sql
+}
 
 /// The shape of a booking as a sum.
 const BOOKINGS: &str = include_str!("bookings.sql");
@@ -71,9 +100,13 @@ fn columns() -> Vec<&'static str> {
 impl SumsTable {
     /// What stands behind its name, where `sums` is the state of its table of sums.
     pub(crate) fn sql<'a>(&self, sums: impl Iterator<Item = &'a Snapshot>) -> String {
-        let mut sql = BOOKINGS.replace("{period}", self.period);
+        let Some(period) = self.period else {
+            return PREFERRED.to_owned();
+        };
+        let rank = rank();
+        let mut sql = BOOKINGS.replace("{period}", period);
         let Some(dataset) = self.sums else {
-            return sql;
+            return format!("SELECT *, {rank} AS source_rank FROM ({sql})");
         };
         let mut joined = " WHERE ";
         for (node, last) in sums.flat_map(Snapshot::nodes) {
@@ -82,6 +115,8 @@ impl SumsTable {
             joined = " AND ";
         }
         let columns = columns().join(", ");
-        format!("SELECT {columns} FROM {dataset} UNION ALL {sql}")
+        format!(
+            "SELECT *, {rank} AS source_rank FROM (SELECT {columns} FROM {dataset} UNION ALL {sql})"
+        )
     }
 }

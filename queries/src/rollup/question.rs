@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::answer::COUNTS;
+use super::answer::{COUNTS, DERIVED};
+use super::reconciled::{Reconciled, any_of, quoted};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
@@ -37,6 +38,8 @@ pub enum Dimension {
     OpKind,
     /// How the cost came about.
     CostStatus,
+    /// What the calls were booked from: the source that counts on their day.
+    Source,
     /// The day, UTC.
     Day,
     /// The hour, UTC.
@@ -45,7 +48,7 @@ pub enum Dimension {
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Skill,
         Self::SkillVersion,
         Self::Attribution,
@@ -59,6 +62,7 @@ impl Dimension {
         Self::Environment,
         Self::OpKind,
         Self::CostStatus,
+        Self::Source,
         Self::Day,
         Self::Hour,
     ];
@@ -79,6 +83,7 @@ impl Dimension {
             Self::Environment => "environment",
             Self::OpKind => "op_kind",
             Self::CostStatus => "cost_status",
+            Self::Source => "source",
             Self::Day => "day",
             Self::Hour => "hour",
         }
@@ -105,6 +110,7 @@ impl Dimension {
             | Self::Environment
             | Self::OpKind
             | Self::CostStatus
+            | Self::Source
             | Self::Day
             | Self::Hour => "(unknown)",
         }
@@ -131,6 +137,7 @@ impl Dimension {
             Self::Environment => "environment",
             Self::OpKind => "op_kind",
             Self::CostStatus => "cost_status",
+            Self::Source => "source",
             Self::Day => "date_trunc('day', period_start)",
             Self::Hour => "date_trunc('hour', period_start)",
         }
@@ -148,6 +155,8 @@ pub struct RollupQuestion {
     pub by: Vec<Dimension>,
     /// Only calls with these values. Periods of time cannot stand here.
     pub only: Vec<(Dimension, String)>,
+    /// What was held against a bill: the calls in it are counted as `reconciled_calls`.
+    pub reconciled: Vec<Reconciled>,
 }
 
 /// A range of time that one table answers, in microseconds.
@@ -205,14 +214,22 @@ impl RollupQuestion {
 
     /// The SQL that answers it, over the tables of [`TABLES`](super::TABLES).
     pub(crate) fn sql(&self) -> String {
-        let mut wanted = vec!["source", "period_start", "skill"];
+        let mut wanted = vec!["source", "source_rank", "period_start", "skill"];
         let used = self.by.iter().chain(self.only.iter().map(|(d, _)| d));
         for dimension in used.filter(|d| !d.is_time()) {
             if !wanted.contains(&dimension.sql()) {
                 wanted.push(dimension.sql());
             }
         }
-        wanted.extend(COUNTS.iter().filter(|c| **c != "unattributed_calls"));
+        let of_bills: Vec<String> = self.reconciled.iter().filter_map(Reconciled::sql).collect();
+        if !of_bills.is_empty() {
+            let told = ["provider", "model"].into_iter();
+            wanted.extend(
+                told.filter(|name| !wanted.contains(name))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        wanted.extend(COUNTS.iter().filter(|c| !DERIVED.contains(c)));
         wanted.extend(super::answer::MONEY);
         wanted.push("latency_histogram");
         let wanted = wanted.join(", ");
@@ -225,59 +242,75 @@ impl RollupQuestion {
         // Writing to a text cannot fail.
         let _ = write!(
             sql,
-            "WITH sums AS (SELECT *, date_trunc('day', period_start) AS sums_day, \
-             CASE source WHEN 'span' THEN 0 WHEN 'telemetry_event' THEN 1 ELSE 2 END AS rank \
-             FROM ({})), \
-             there AS (SELECT sums_day, rank FROM sums GROUP BY sums_day, rank \
-             HAVING sum(calls) <> 0), \
-             chosen AS (SELECT sums_day AS chosen_day, min(rank) AS chosen_rank FROM there \
-             GROUP BY sums_day) SELECT ",
-            parts.join(" UNION ALL ")
+            "WITH sums AS (SELECT *, date_trunc('day', period_start) AS sums_day FROM ({})), \
+             chosen AS (SELECT preferred_day, preferred_rank FROM cost_preferred{}) SELECT ",
+            parts.join(" UNION ALL "),
+            self.days(),
         );
         for (at, dimension) in self.by.iter().enumerate() {
             let value = dimension.sql();
             let _ = write!(
                 sql,
-                "CASE WHEN rank = chosen_rank THEN {value} END AS key_{at}, "
+                "CASE WHEN source_rank = preferred_rank THEN {value} END AS key_{at}, "
             );
         }
-        sql.push_str("CASE WHEN rank = chosen_rank THEN NULL ELSE source END AS other_source");
+        sql.push_str(
+            "CASE WHEN source_rank = preferred_rank THEN NULL ELSE source END AS other_source",
+        );
+        let reconciled = match any_of(&of_bills) {
+            None => "CAST(0 AS BIGINT)".to_owned(),
+            Some(condition) => format!("CASE WHEN {condition} THEN calls ELSE 0 END"),
+        };
         for name in COUNTS.into_iter().chain(super::answer::MONEY) {
             let value = match name {
                 "unattributed_calls" => "CASE WHEN skill IS NULL THEN calls ELSE 0 END",
+                "reconciled_calls" => &reconciled,
                 name => name,
             };
             let _ = write!(sql, ", sum({value}) AS {name}");
         }
         sql.push_str(
             ", latency_merge(latency_histogram) AS latency_histogram \
-             FROM chosen JOIN sums ON chosen_day = sums_day GROUP BY ",
+             FROM chosen JOIN sums ON preferred_day = sums_day GROUP BY ",
         );
         let keys: Vec<String> = (1..=self.by.len() + 1).map(|n| n.to_string()).collect();
         sql.push_str(&keys.join(", "));
         sql
     }
 
+    /// The days that the time asked for touches.
+    fn days(&self) -> String {
+        let since = self.since_us.map(|since| round(since, DAY_US, false));
+        let until = self.until_us.map(|until| round(until, DAY_US, true));
+        whereas(&between("preferred_day", since, until))
+    }
+
     fn conditions(&self, segment: Segment) -> String {
-        let mut all = Vec::new();
-        if let Some(time) = segment.from.and_then(spell) {
-            all.push(format!("period_start >= '{time}'"));
-        }
-        if let Some(time) = segment.to.and_then(spell) {
-            all.push(format!("period_start < '{time}'"));
-        }
+        let mut all = between("period_start", segment.from, segment.to);
         for (dimension, value) in self.only.iter().filter(|(d, _)| !d.is_time()) {
             let column = dimension.sql();
             if value == dimension.unknown() {
                 all.push(format!("{column} IS NULL"));
             } else {
-                all.push(format!("{column} = '{}'", value.replace('\'', "''")));
+                all.push(format!("{column} = {}", quoted(value)));
             }
         }
-        if all.is_empty() {
-            return String::new();
-        }
-        format!(" WHERE {}", all.join(" AND "))
+        whereas(&all)
+    }
+}
+
+/// That `column` lies at or after the one time and before the other.
+fn between(column: &str, from: Option<i64>, to: Option<i64>) -> Vec<String> {
+    let from = from.and_then(spell).map(|t| format!("{column} >= '{t}'"));
+    let to = to.and_then(spell).map(|t| format!("{column} < '{t}'"));
+    from.into_iter().chain(to).collect()
+}
+
+/// The clause that asks for all of them.
+fn whereas(all: &[String]) -> String {
+    match all {
+        [] => String::new(),
+        all => format!(" WHERE {}", all.join(" AND ")),
     }
 }
 

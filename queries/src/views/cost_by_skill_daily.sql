@@ -1,18 +1,5 @@
 -- Sources tell of the same calls: the best one that a day has counts, and no other.
-WITH sums AS (
-    SELECT
-        *,
-        date_trunc('day', period_start) AS sums_day,
-        CASE source WHEN 'span' THEN 0 WHEN 'telemetry_event' THEN 1 ELSE 2 END AS rank
-    FROM cost_sums_daily
-),
-there AS (
-    SELECT sums_day, rank FROM sums GROUP BY sums_day, rank HAVING sum(calls) <> 0
-),
-chosen AS (
-    SELECT sums_day AS chosen_day, min(rank) AS chosen_rank FROM there GROUP BY sums_day
-),
-by_skill AS (
+WITH by_skill AS (
     SELECT
         period_start, skill,
         sum(calls) AS calls,
@@ -30,8 +17,8 @@ by_skill AS (
         sum(cost_computed_usd) AS cost_computed_usd,
         sum(cost_usd) AS cost_usd,
         latency_merge(latency_histogram) AS latency
-    FROM chosen
-    JOIN sums ON chosen_day = sums_day AND chosen_rank = rank
+    FROM cost_preferred
+    JOIN cost_sums_daily ON preferred_day = date_trunc('day', period_start) AND preferred_rank = source_rank
     GROUP BY period_start, skill
     HAVING sum(calls) <> 0 OR sum(cost_usd) <> 0
 )

@@ -1,13 +1,13 @@
+-- Sources tell of the same calls: the best one that a day has counts, and no other.
 SELECT
     coalesce(skill, '(unattributed)') AS skill,
     coalesce(model, '(unknown)') AS model,
-    cast(sum(sign) AS bigint) AS calls,
-    sum(sign * usage_input_tokens) AS input_tokens,
-    sum(sign * usage_output_tokens) AS output_tokens,
-    CASE
-        WHEN sum(CASE WHEN cost_usd IS NULL THEN 0 ELSE sign END) > 0 THEN sum(sign * cost_usd)
-    END AS cost_usd,
-    cast(sum(CASE WHEN cost_usd IS NULL THEN sign ELSE 0 END) AS bigint) AS calls_without_cost
-FROM cost_ledger
+    sum(calls) AS calls,
+    CASE WHEN sum(usage_calls) <> 0 THEN sum(usage_input_tokens) END AS input_tokens,
+    CASE WHEN sum(usage_calls) <> 0 THEN sum(usage_output_tokens) END AS output_tokens,
+    CASE WHEN sum(calls) <> sum(unpriced_calls) THEN sum(cost_usd) END AS cost_usd,
+    sum(unpriced_calls) AS calls_without_cost
+FROM cost_preferred
+JOIN cost_sums_daily ON preferred_day = date_trunc('day', period_start) AND preferred_rank = source_rank
 GROUP BY 1, 2
-HAVING sum(sign) <> 0
+HAVING sum(calls) <> 0

@@ -27,7 +27,13 @@ fn attacks() -> Vec<String> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let mut attacks: Vec<String> = lines.map(str::to_owned).collect();
     // The least and the greatest value of every column that has one.
-    for dataset in [Dataset::Spans, Dataset::ProxyAudit, Dataset::OcsfEvents] {
+    for dataset in [
+        Dataset::Spans,
+        Dataset::ProxyAudit,
+        Dataset::OcsfEvents,
+        Dataset::TelemetryEvents,
+        Dataset::LogEvents,
+    ] {
         let plain = |kind| {
             !matches!(
                 kind,

@@ -67,6 +67,14 @@ fn own(dataset: Dataset, n: u32) -> Value {
             "duration_ms": 100.5,
             "latency_histogram": [40, 3],
         }),
+        Dataset::TelemetryEvents | Dataset::LogEvents => json!({
+            "event_id": format!("own-{n}"),
+            "event_name": "claude_code.api_request",
+            "is_call": true,
+            "skill_name": if n.is_multiple_of(2) { json!("pdf") } else { json!(null) },
+            "cost_usd": "0.5",
+            "raw": "{}",
+        }),
         Dataset::OcsfEvents | Dataset::RejectedEvents => json!({}),
     };
     merge(&mut row, more);
@@ -97,8 +105,8 @@ fn foreign(dataset: Dataset, n: u32, others: Others) -> Value {
             ColumnType::Money | ColumnType::MoneySum => json!("31337.313370000000"),
             ColumnType::Ints => json!([77, 7_777]),
             ColumnType::Attributes => json!({ "secret": canary, canary: canary }),
-            ColumnType::Bool
-            | ColumnType::Date
+            ColumnType::Bool => json!(true),
+            ColumnType::Date
             | ColumnType::Time
             | ColumnType::SpanEvents
             | ColumnType::SpanLinks => continue,
@@ -163,6 +171,8 @@ pub(crate) async fn world(partition: Partition, others: Others) -> Site {
         Dataset::ProxyAudit,
         Dataset::OcsfEvents,
         Dataset::CostLedger,
+        Dataset::TelemetryEvents,
+        Dataset::LogEvents,
     ] {
         site.store(dataset, &mixed(dataset, 0, others)).await;
         site.store(dataset, &only_foreign(dataset, 20, others))

@@ -1,17 +1,18 @@
-//! The file of budgets.
+//! Budgets as they are written: in the file of the operator, and by whom a tenant lets set them.
 
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use weir_model::TenantId;
 use weir_queries::Dimension;
+use weir_store::Note;
 
 use crate::usd;
 
 /// How long a budget lasts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Period {
     /// A calendar month, UTC.
@@ -45,9 +46,29 @@ impl Period {
     }
 }
 
+/// Where a budget was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// In the file of the operator.
+    File,
+    /// Over HTTP; it lies in the state.
+    Http,
+}
+
+impl Origin {
+    /// Its word in answers.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Http => "http",
+        }
+    }
+}
+
 /// A budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
+    pub(crate) origin: Origin,
     pub(crate) tenant: TenantId,
     /// What it is for; all calls of the tenant where it is not said.
     pub(crate) scope: Option<Dimension>,
@@ -63,6 +84,35 @@ impl Budget {
     pub(crate) fn is_for_what(&self, other: &Self) -> bool {
         (&self.tenant, self.scope, &self.name, self.period)
             == (&other.tenant, other.scope, &other.name, other.period)
+    }
+
+    /// What tells it from others of its tenant in the state.
+    pub(crate) fn id(&self) -> String {
+        let name = self.name.as_deref().unwrap_or_default();
+        format!("{}/{}/{name}", self.period.word(), self.scope_name())
+    }
+
+    /// As it lies in the state.
+    pub(crate) fn note(&self) -> (String, String) {
+        let written = WrittenBudget {
+            tenant: self.tenant.as_str().to_owned(),
+            scope: self.scope_name().to_owned(),
+            name: self.name.clone(),
+            limit_usd: usd::text(self.limit).into(),
+            period: self.period,
+        };
+        // Texts alone: there is nothing that JSON could not say.
+        (
+            self.id(),
+            serde_json::to_string(&written).unwrap_or_default(),
+        )
+    }
+
+    /// What lies in the state; `None` where a newer weir wrote what this one does not read.
+    pub(super) fn of_note(note: &Note) -> Option<Self> {
+        let written: WrittenBudget = serde_json::from_str(&note.body).ok()?;
+        let budget = written.check(Origin::Http).ok()?;
+        (budget.tenant == note.tenant).then_some(budget)
     }
 
     /// The word of its scope.
@@ -86,15 +136,16 @@ struct Written {
     budgets: Vec<WrittenBudget>,
 }
 
-#[derive(Deserialize)]
+/// A budget as it is written.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenBudget {
-    tenant: String,
-    scope: String,
-    name: Option<String>,
-    limit_usd: serde_json::Value,
+pub(crate) struct WrittenBudget {
+    pub(crate) tenant: String,
+    pub(crate) scope: String,
+    pub(crate) name: Option<String>,
+    pub(crate) limit_usd: serde_json::Value,
     #[serde(default)]
-    period: Period,
+    pub(crate) period: Period,
 }
 
 impl BudgetFile {
@@ -118,7 +169,7 @@ impl BudgetFile {
         let mut budgets: Vec<Budget> = Vec::new();
         for (number, one) in written.budgets.into_iter().enumerate() {
             let place = || format!("budget {}", number + 1);
-            let budget = one.check().with_context(place)?;
+            let budget = one.check(Origin::File).with_context(place)?;
             let same = |b: &Budget| b.is_for_what(&budget);
             ensure!(!budgets.iter().any(same), "{} is there twice", place());
             budgets.push(budget);
@@ -131,7 +182,12 @@ impl BudgetFile {
 }
 
 impl WrittenBudget {
-    fn check(self) -> anyhow::Result<Budget> {
+    /// The budget that is meant.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(crate) fn check(self, origin: Origin) -> anyhow::Result<Budget> {
         let tenant = TenantId::new(&self.tenant)
             .ok()
             .context("`tenant` is no tenant's name")?;
@@ -158,6 +214,7 @@ impl WrittenBudget {
         };
         let limit = usd::parse(&text).filter(|n| *n > 0);
         Ok(Budget {
+            origin,
             tenant,
             scope,
             name: self.name,

@@ -14,6 +14,7 @@ const NOW_US: i64 = 1_794_832_200_000_000;
 
 fn budget(limit: i128) -> Arc<Budget> {
     Arc::new(Budget {
+        origin: Origin::File,
         tenant: TenantId::local(),
         scope: None,
         name: None,

@@ -1,5 +1,7 @@
 //! The whole way: bookings in a real lake, their sums, and questions over both.
 
+mod sources;
+
 use std::collections::BTreeMap;
 
 use weir_lake::LakeConfig;
@@ -11,11 +13,11 @@ use super::*;
 
 const HOUR_US: i64 = 3_600_000_000;
 /// A lake whose rows are all in it, and an engine.
-struct Site {
-    _dir: tempfile::TempDir,
-    lake: Arc<Lake>,
+pub(super) struct Site {
+    dir: tempfile::TempDir,
+    pub(super) lake: Arc<Lake>,
     engine: Engine,
-    replaced: Replaced,
+    pub(super) replaced: Replaced,
     now_us: i64,
 }
 
@@ -32,7 +34,7 @@ impl RecentRows for NothingRecent {
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = LakeConfig {
             url: dir.path().join("lake").to_str().unwrap().to_owned(),
@@ -46,7 +48,7 @@ impl Site {
         };
         let engine = Engine::new(Arc::clone(&lake), Arc::new(NothingRecent), engine).unwrap();
         Self {
-            _dir: dir,
+            dir,
             lake,
             engine,
             replaced: Replaced::default(),
@@ -54,7 +56,11 @@ impl Site {
         }
     }
 
-    async fn book(&self, number: i64, bookings: &[Booking]) {
+    pub(super) fn folder(&self, dataset: Dataset) -> std::path::PathBuf {
+        self.dir.path().join("lake").join(dataset.name())
+    }
+
+    pub(super) async fn book(&self, number: i64, bookings: &[Booking]) {
         let batch = ledger_batch(number, bookings);
         self.lake
             .append(Dataset::CostLedger, &[batch])
@@ -62,13 +68,13 @@ impl Site {
             .unwrap();
     }
 
-    async fn sum_up(&mut self) {
+    pub(super) async fn sum_up(&mut self) {
         refresh(&self.lake, self.now_us, &mut self.replaced)
             .await
             .unwrap();
     }
 
-    async fn ask(&self, question: &RollupQuestion) -> Rollup {
+    pub(super) async fn ask(&self, question: &RollupQuestion) -> Rollup {
         let acme = TenantId::new("acme").unwrap();
         self.engine
             .rollup(&acme, question)
@@ -85,7 +91,7 @@ impl Site {
         String::from_utf8(text).unwrap()
     }
 
-    async fn files(&self, dataset: Dataset) -> usize {
+    pub(super) async fn files(&self, dataset: Dataset) -> usize {
         self.lake.snapshot(dataset).await.unwrap().files().len()
     }
 }
@@ -199,7 +205,7 @@ fn questions() -> Vec<RollupQuestion> {
         since_us: since.map(|us| DAY_START_US + us),
         until_us: until.map(|us| DAY_START_US + us),
         by: by.to_vec(),
-        only: Vec::new(),
+        ..RollupQuestion::default()
     };
     use Dimension::{Agent, Day, Hour, Skill};
     vec![
@@ -325,7 +331,7 @@ async fn many_files_become_one_and_what_was_taken_back_leaves_none() {
     }
     assert!(site.files(Dataset::CostHourly).await < FILES_MAX);
     assert!(
-        !site.replaced.0.is_empty(),
+        !site.replaced.waiting.is_empty(),
         "replaced files wait to be deleted"
     );
     site.now_us += 9 * DAY_US;
@@ -347,41 +353,6 @@ async fn many_files_become_one_and_what_was_taken_back_leaves_none() {
             .count(),
         1
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_source_of_a_day_counts_and_others_stand_beside_it() {
-    let mut site = Site::new().await;
-    let told = |source, day: i64, cost| Booking {
-        source,
-        cost: Some(cost),
-        ..Booking::at(DAY_START_US + day * DAY_US)
-    };
-    let bookings = [
-        told("span", 0, 5),
-        told("telemetry_event", 0, 7),
-        told("telemetry_event", 1, 11),
-    ];
-    site.book(1, &bookings).await;
-    for _ in 0..2 {
-        let question = RollupQuestion {
-            by: vec![Dimension::Day],
-            ..RollupQuestion::default()
-        };
-        let rollup = site.ask(&question).await;
-        assert_eq!(rollup.totals.usd("cost_usd"), Some(16));
-        let other: Vec<_> = rollup
-            .other_sources
-            .iter()
-            .map(|(name, s)| (name.as_str(), s.usd("cost_usd")))
-            .collect();
-        assert_eq!(other, [("telemetry_event", Some(7))]);
-        let view = site
-            .csv("SELECT sum(cost_usd) FROM cost_by_skill_hourly")
-            .await;
-        assert!(view.contains("0.000000000016"), "{view}");
-        site.sum_up().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

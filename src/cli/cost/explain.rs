@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use arrow_array::RecordBatch;
 use clap::ValueEnum;
-use weir_transforms::Tariff;
+use weir_transforms::Prices as _;
 use weir_transforms::trace::{Fact, Shared, SpanId, TraceId, explain};
 
+use super::prices::Known;
 use super::render::{self, Explained};
 use crate::app::arrivals::cell;
 use crate::cli::exit::Exit;
@@ -54,14 +55,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::FAILURE);
     }
-    let prices = Tariff::standard()?;
+    let booked = booked_lists(&client, trace).await?;
+    let named = stored
+        .facts
+        .iter()
+        .filter_map(|f| f.call.as_ref()?.list.as_deref());
+    let named = named.chain(booked.values().map(String::as_str)).collect();
+    let prices = Known::ask(&client, named).await?;
+    stored.price_as_booked(&booked, &prices);
     let explanation = explain(&stored.facts, &prices);
     let explained = Explained {
         trace,
         explanation: &explanation,
         names: &stored.names,
-        list: prices.name(),
-        facts: &stored.facts,
+        notes: &prices.notes,
     };
     match args.format {
         Format::Text => out::bytes(render::text(&explained).as_bytes())?,
@@ -79,6 +86,18 @@ struct Stored {
 }
 
 impl Stored {
+    /// Prices anew what the ledger has booked under another list than the span was priced by when it
+    /// came: `weir reprice` has changed it.
+    fn price_as_booked(&mut self, booked: &HashMap<SpanId, String>, prices: &Known) {
+        for fact in &mut self.facts {
+            let list = booked.get(&fact.span);
+            let own = fact.call.as_ref().and_then(|call| call.list.as_deref());
+            if let Some(list) = list.filter(|list| own.is_some_and(|own| own != list.as_str())) {
+                fact.reprice(prices.under(Some(list)));
+            }
+        }
+    }
+
     /// Takes the rows of a page; gives the span of the last one.
     fn take(&mut self, rows: &RecordBatch) -> anyhow::Result<Option<SpanId>> {
         let facts: Vec<Fact> = Fact::read(rows, &mut self.shared)?
@@ -123,14 +142,56 @@ async fn read(client: &Client, trace: TraceId, stored: &mut Stored) -> anyhow::R
     }
 }
 
+/// By which prices the calls of `trace` are booked.
+async fn booked_lists(client: &Client, trace: TraceId) -> anyhow::Result<HashMap<SpanId, String>> {
+    let mut lists = HashMap::new();
+    let mut after = None;
+    loop {
+        let (page, cut) = rows(client, &bookings(trace, after)).await?;
+        let count: usize = page.iter().map(RecordBatch::num_rows).sum();
+        let mut last = after;
+        for batch in &page {
+            let text = |name: &str, row| {
+                let value = cell(batch.column_by_name(name)?.as_ref(), row)?;
+                value.as_str().map(str::to_owned)
+            };
+            for row in 0..batch.num_rows() {
+                let span = text("span_id", row).and_then(|id| SpanId::parse(&id));
+                let list = text("price_ref", row);
+                let list = list.and_then(|name| Some(name.split_once(':')?.0.to_owned()));
+                lists.extend(span.zip(list));
+                last = span.or(last);
+            }
+        }
+        if (count < PAGE_ROWS && !cut) || last == after {
+            return Ok(lists);
+        }
+        after = last;
+    }
+}
+
+/// What is booked and not taken back, of the spans behind `after`: at most one booking each.
+fn bookings(trace: TraceId, after: Option<SpanId>) -> String {
+    format!(
+        "SELECT span_id, price_ref FROM cost_ledger WHERE trace_id = '{trace}'{} \
+         AND price_ref IS NOT NULL GROUP BY span_id, price_ref HAVING sum(sign) > 0 \
+         ORDER BY span_id LIMIT {PAGE_ROWS}",
+        behind(after)
+    )
+}
+
+fn behind(after: Option<SpanId>) -> String {
+    after.map_or_else(String::new, |span| format!(" AND span_id > '{span}'"))
+}
+
 /// The columns that facts need, and the names, of the spans behind `after`.
 fn statement(trace: TraceId, after: Option<SpanId>) -> String {
     let columns: Vec<&str> = Fact::columns().collect();
-    let after = after.map_or_else(String::new, |span| format!(" AND span_id > '{span}'"));
     format!(
-        "SELECT name, {} FROM spans WHERE trace_id = '{trace}'{after} \
+        "SELECT name, {} FROM spans WHERE trace_id = '{trace}'{} \
          ORDER BY span_id, content_key, received_at LIMIT {PAGE_ROWS}",
-        columns.join(", ")
+        columns.join(", "),
+        behind(after)
     )
 }
 

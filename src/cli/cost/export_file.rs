@@ -34,6 +34,15 @@ pub(crate) enum Provider {
 }
 
 impl Provider {
+    /// The name under which its calls are booked as a rule.
+    pub(crate) fn common_name(self) -> &'static str {
+        match self {
+            Self::Openai => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Bedrock => "aws.bedrock",
+        }
+    }
+
     /// Whether bookings under this provider's name are meant.
     pub(crate) fn is(self, name: &str) -> bool {
         let name = name.to_lowercase();

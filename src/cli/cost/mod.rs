@@ -2,7 +2,9 @@
 
 mod explain;
 mod export_file;
+mod marks;
 mod names;
+mod prices;
 mod reconcile;
 mod render;
 
@@ -17,6 +19,10 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Hold the ledger against a provider's usage or cost export, by day and model.
     Reconcile(reconcile::Args),
+    /// List the periods that were marked as reconciled, beside what the ledger has of them now.
+    Marks(marks::Args),
+    /// Take such a mark away: its period is an estimate again.
+    Unmark(marks::Unmark),
 }
 
 /// Runs it.
@@ -24,5 +30,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Explain(args) => explain::run(args).await,
         Command::Reconcile(args) => reconcile::run(args).await,
+        Command::Marks(args) => marks::run(args).await,
+        Command::Unmark(args) => marks::unmark(args).await,
     }
 }

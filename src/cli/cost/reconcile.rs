@@ -16,6 +16,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::export_file::{Billed, Bills, Provider, read};
+use super::marks;
 use super::names::comparable;
 use crate::cli::exit::Exit;
 use crate::cli::out;
@@ -36,6 +37,13 @@ pub(crate) struct Args {
     /// Differences below this share of the provider's figure are none.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.5)]
     tolerance: f64,
+    /// Mark the days of the export as reconciled, for this provider: answers call their cost
+    /// reconciled from then on. Refused where something differs by more than the tolerance.
+    #[arg(long)]
+    mark: bool,
+    /// Mark them although something differs; the mark says by how much.
+    #[arg(long, requires = "mark")]
+    accept_differences: bool,
     /// How it is written.
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
@@ -53,8 +61,9 @@ enum Output {
 /// Runs it; exit code 1 where something differs by more than the tolerance.
 pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let shown = args.file.display();
-    let text = fs::read_to_string(&args.file).with_context(|| shown.to_string())?;
-    let export = read(&text, args.provider).with_context(|| shown.to_string())?;
+    let bytes = fs::read(&args.file).with_context(|| shown.to_string())?;
+    let text = std::str::from_utf8(&bytes).with_context(|| format!("{shown} is no text"))?;
+    let export = read(text, args.provider).with_context(|| shown.to_string())?;
     let days: BTreeSet<NaiveDate> = export.bills.keys().map(|(day, _)| *day).collect();
     let (Some(first), Some(last)) = (days.first(), days.last()) else {
         anyhow::bail!("{shown} names no model call");
@@ -76,12 +85,31 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<Exit> {
     let mut ours = booked(&answer, export.provider);
     ours.retain(|(day, _), _| days.contains(day));
     let lines = compare(&export.bills, &ours, args.tolerance / 100.0);
+    let differs = lines.iter().any(|line| !line.agrees);
     match args.output {
         Output::Table => out::bytes(table(&lines).as_bytes())?,
         Output::Json => out::line(&serde_json::to_string_pretty(&report(&lines))?)?,
     }
-    let differs = lines.iter().any(|line| !line.agrees);
+    if args.mark && (!differs || args.accept_differences) {
+        let names = ledger_names(&answer, export.provider);
+        for mark in marks::of(&lines, names, &bytes)? {
+            marks::put(&client, &mark).await?;
+        }
+    } else if args.mark {
+        out::complain(
+            "weir: nothing is marked, since the two differ; --accept-differences marks all the same",
+        );
+    }
     Ok(if differs { Exit::FAILURE } else { Exit::OK })
+}
+
+/// What the ledger calls the provider of an export; its common name where nothing is booked.
+fn ledger_names(answer: &Value, provider: Provider) -> BTreeSet<String> {
+    let rows = answer.get("rows").and_then(Value::as_array);
+    let names = rows.into_iter().flatten();
+    let names = names.filter_map(|row| row.get("provider")?.as_str());
+    let known = names.filter(|name| provider.is(name)).map(str::to_owned);
+    known.chain([provider.common_name().to_owned()]).collect()
 }
 
 /// What the ledger has booked for one model on one day.
@@ -127,8 +155,8 @@ fn booked(answer: &Value, provider: Provider) -> Ours {
 
 /// One day and model.
 #[derive(Clone, Debug, PartialEq)]
-struct Line {
-    day: NaiveDate,
+pub(super) struct Line {
+    pub(super) day: NaiveDate,
     model: String,
     theirs: Option<Billed>,
     ours: Option<Booked>,
@@ -295,7 +323,7 @@ fn report(lines: &[Line]) -> Value {
             "why": line.why,
         })
     });
-    let (billed, booked) = totals(lines);
+    let (billed, booked) = totals(lines.iter());
     json!({
         "lines": shown.collect::<Vec<_>>(),
         "agrees": lines.iter().all(|l| l.agrees),
@@ -305,9 +333,9 @@ fn report(lines: &[Line]) -> Value {
 }
 
 /// What the provider bills, where it says so, and what we booked.
-fn totals(lines: &[Line]) -> (Option<i128>, i128) {
-    let billed = lines.iter().filter_map(|l| l.theirs.as_ref()?.cost);
-    let booked = lines.iter().filter_map(|l| Some(l.ours.as_ref()?.cost));
+pub(super) fn totals<'a>(lines: impl Iterator<Item = &'a Line> + Clone) -> (Option<i128>, i128) {
+    let billed = lines.clone().filter_map(|l| l.theirs.as_ref()?.cost);
+    let booked = lines.filter_map(|l| Some(l.ours.as_ref()?.cost));
     (billed.reduce(|a, b| a + b), booked.sum())
 }
 
@@ -339,7 +367,7 @@ fn table(lines: &[Line]) -> String {
             text.push_str(&format!("{:<10}    {why}\n", ""));
         }
     }
-    let (billed, booked) = totals(lines);
+    let (billed, booked) = totals(lines.iter());
     let differ = lines.iter().filter(|l| !l.agrees).count();
     text.push_str(&format!(
         "{} of {} days and models agree; the provider bills {}, the ledger has {}\n",

@@ -1,12 +1,11 @@
 //! An explanation as text and as JSON.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 use weir_transforms::trace::{
-    Attribution, Booking, CostStatus, Explanation, Fact, From, SpanId, TraceId, UsageCount,
-    Verdict, Why,
+    Attribution, Booking, CostStatus, Explanation, From, SpanId, TraceId, UsageCount, Verdict, Why,
 };
 
 use crate::cli::tail::out_of;
@@ -21,9 +20,8 @@ pub(super) struct Explained<'a> {
     pub(super) explanation: &'a Explanation,
     /// The spans' names.
     pub(super) names: &'a HashMap<SpanId, String>,
-    /// The list by which completed calls were priced here.
-    pub(super) list: &'a str,
-    pub(super) facts: &'a [Fact],
+    /// What the reader should know of this explanation as a whole.
+    pub(super) notes: &'a [String],
 }
 
 /// 10^-12 dollars, exactly, with two digits behind the point at least.
@@ -54,31 +52,6 @@ impl Explained<'_> {
             cost: booked().filter_map(|b| b.cost).sum(),
             without: booked().filter(|b| b.cost.is_none()).count(),
         }
-    }
-
-    /// What the reader should know of this explanation as a whole.
-    fn notes(&self) -> Vec<String> {
-        let elsewhere: HashSet<&str> = self
-            .facts
-            .iter()
-            .filter_map(|fact| fact.call.as_ref()?.list.as_deref())
-            .filter(|list| *list != self.list)
-            .collect();
-        let filled = self
-            .explanation
-            .spans
-            .iter()
-            .any(|why| !why.filled.is_empty());
-        if !filled || elsewhere.is_empty() {
-            return Vec::new();
-        }
-        let mut lists: Vec<&str> = elsewhere.into_iter().collect();
-        lists.sort_unstable();
-        vec![format!(
-            "calls that a twin completed are priced here by {}; the ledger prices them by {}",
-            self.list,
-            lists.join(", ")
-        )]
     }
 
     fn name(&self, span: SpanId) -> &str {
@@ -119,7 +92,7 @@ pub(super) fn text(explained: &Explained<'_>) -> String {
         node(explained, why, depth, &mut text);
         push(&mut open, Some(why.span), depth + 1);
     }
-    for note in explained.notes() {
+    for note in explained.notes {
         let _ = writeln!(text, "note: {note}");
     }
     text
@@ -294,7 +267,7 @@ pub(super) fn json(explained: &Explained<'_>) -> Value {
         "booked_calls": totals.calls,
         "calls_without_cost": totals.without,
         "cost_usd": dollars(totals.cost),
-        "notes": explained.notes(),
+        "notes": explained.notes,
         "spans": spans.map(|why| span(explained, why)).collect::<Vec<_>>(),
     })
 }

@@ -46,6 +46,7 @@ impl Door {
             Self::Grpc => "OTLP/gRPC",
             Self::Audit => "proxy audit",
             Self::Ocsf => "OCSF",
+            Self::Events => "telemetry events",
             Self::Query => "query",
             Self::Other => "others",
         }

@@ -149,6 +149,8 @@ families! {
         "Budgets by how they stand: on_track, at_risk, exceeded, or unknown until summed up";
     BUDGET_USED = Gauge "weir_budget_used_ratio" ["tenant", "scope", "name"],
         "The share of a budget that is spent, where `metrics.tenants` allows to name tenants";
+    COMMITMENT_USED = Gauge "weir_commitment_used_ratio" ["tenant", "name"],
+        "The share of a commitment of `prices.file` that is used, where tenants may be named";
     LOG_FSYNC = Histogram "weir_log_fsync_seconds" [], "How long the fsync of a group commit takes";
     LOG_ENCODE = Counter "weir_log_encode_seconds_total" [], "Time spent encoding frames";
     LOG_REFUSED = Counter "weir_log_refused_total" [], "Requests refused as the log was full";
@@ -197,8 +199,8 @@ weir_accepted_rows_total     = weir_stored_rows_total + weir_set_aside_rows_tota
 ```
 
 `weir_unaccounted_rows` is what is missing (below zero) or too many (above) in the second. `weir
-verify` recounts the same in the lake's own files. Routes are `traces`, `proxy_audit` and `ocsf`;
-codes are those of [errors.md](errors.md).
+verify` recounts the same in the lake's own files. Routes are `traces`, `proxy_audit`, `ocsf`,
+`telemetry_events` and `logs`; codes are those of [errors.md](errors.md).
 
 | name | kind | labels | what it says |
 |---|---|---|---|

@@ -133,6 +133,10 @@ fn budgets(text: &mut Text, node: &Node) {
         ([tenant, budget.scope_name().to_owned(), name], state.used())
     });
     text.many(families::BUDGET_USED, named);
+    let commitments = node.budgets.commitments();
+    let named = commitments.iter().filter(|_| node.show_tenants);
+    let named = named.map(|c| ([c.tenant.as_str().to_owned(), c.name.clone()], c.used()));
+    text.many(families::COMMITMENT_USED, named);
 }
 
 /// What is not of one route.

@@ -1,16 +1,34 @@
 //! What a rollup shows of its groups.
 
 use serde_json::{Map, Value, json};
+use weir_model::TenantId;
 use weir_queries::{Dimension, Rollup, RollupSums};
 
 use super::page::Place;
 use super::question::{Asked, Format};
-use crate::app::budgets::State;
+use crate::app::Node;
+use crate::app::budgets::{CommitmentState, State};
 use crate::http::refusal::Refusal;
 use crate::usd;
 
-/// What the figures are until a provider's invoice was held against them.
-pub(crate) const BASIS: &str = "list-price estimate";
+/// What stands beside the groups of a tenant.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    /// Its budgets.
+    pub(crate) budgets: Vec<State>,
+    /// What it has committed to spend.
+    pub(crate) commitments: Vec<CommitmentState>,
+}
+
+impl Beside {
+    /// What stands beside answers to `tenant`.
+    pub(crate) fn of(node: &Node, tenant: &TenantId) -> Self {
+        Self {
+            budgets: node.budgets.of(tenant),
+            commitments: node.budgets.commitments_of(tenant),
+        }
+    }
+}
 
 /// The groups that an answer shows.
 #[derive(Debug)]
@@ -70,7 +88,7 @@ impl Shown {
     }
 
     /// The object that says it all.
-    pub(crate) fn json(&self, rollup: &Rollup, asked: &Asked, budgets: &[State]) -> Value {
+    pub(crate) fn json(&self, rollup: &Rollup, asked: &Asked, beside: &Beside) -> Value {
         let names: Vec<&str> = rollup.by.iter().map(|d| d.name()).collect();
         let rows: Vec<Value> = self.rows.iter().map(|r| group(&rollup.by, r)).collect();
         let others = rollup.other_sources.iter().map(|(source, sums)| {
@@ -80,7 +98,7 @@ impl Shown {
             Value::Object(fields)
         });
         json!({
-            "cost_basis": BASIS,
+            "basis": rollup.totals.basis().word(),
             "currency": "USD",
             "since": asked.question.since_us.and_then(spell),
             "until": asked.question.until_us.and_then(spell),
@@ -90,7 +108,8 @@ impl Shown {
             "rest": self.rest.as_ref().map(sums_of),
             "totals": sums_of(&rollup.totals),
             "other_sources": others.collect::<Vec<_>>(),
-            "budgets": budgets.iter().map(State::json).collect::<Vec<_>>(),
+            "budgets": beside.budgets.iter().map(State::json).collect::<Vec<_>>(),
+            "commitments": beside.commitments.iter().map(CommitmentState::json).collect::<Vec<_>>(),
             "next_cursor": self.next.as_ref().map(Place::cursor),
         })
     }
@@ -136,6 +155,7 @@ fn put_sums(fields: &mut Map<String, Value>, row: &RollupSums) {
     put("disagreeing_calls", row.count("disagreeing_calls").into());
     put("unattributed_calls", row.count("unattributed_calls").into());
     put("unattributed_share", row.unattributed_share().into());
+    put("basis", row.basis().word().into());
     let latency = |q| row.latency().quantile_ms(q);
     put(
         "latency_ms",

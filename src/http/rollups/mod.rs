@@ -18,12 +18,11 @@ use weir_model::TenantId;
 use weir_queries::{Rollup, RollupQuestion, format};
 use weir_store::Scope;
 
-use crate::app::budgets::State;
 use crate::app::quota::Slot;
-use crate::app::{Node, counters};
+use crate::app::{Node, counters, reconciled};
 use crate::http::auth;
 use crate::http::refusal::Refusal;
-use answer::Shown;
+use answer::{Beside, Shown};
 use question::{Asked, Format};
 
 /// Answers it.
@@ -63,20 +62,21 @@ pub(crate) fn admitted(node: &Node, headers: &HeaderMap) -> Result<(TenantId, Sl
 async fn answer(node: &Node, asked: &Parts) -> Result<Response, Refusal> {
     let (tenant, _slot) = admitted(node, &asked.headers)?;
     let headers = &asked.headers;
-    let asked = Asked::read(&asked.uri, node.intake.clock.now_us())?;
+    let mut asked = Asked::read(&asked.uri, node.intake.clock.now_us())?;
+    asked.question.reconciled = reconciled::covered(node, &tenant);
     let rollup = Box::pin(node.engine.rollup(&tenant, &asked.question)).await?;
     let format = asked.format;
     // Writing many groups is CPU work of tens of milliseconds.
-    let budgets = node.budgets.of(&tenant);
-    let written = tokio::task::spawn_blocking(move || body(&asked, &rollup, &budgets)).await;
+    let beside = Beside::of(node, &tenant);
+    let written = tokio::task::spawn_blocking(move || body(&asked, &rollup, &beside)).await;
     let body = written.map_err(|_| Refusal::internal())??;
     Ok(tagged(headers, format.content_type(), body))
 }
 
-fn body(asked: &Asked, rollup: &Rollup, budgets: &[State]) -> Result<Vec<u8>, Refusal> {
+fn body(asked: &Asked, rollup: &Rollup, beside: &Beside) -> Result<Vec<u8>, Refusal> {
     let shown = Shown::of(rollup, asked)?;
     if asked.format == Format::Json {
-        return Ok(shown.json(rollup, asked, budgets).to_string().into_bytes());
+        return Ok(shown.json(rollup, asked, beside).to_string().into_bytes());
     }
     let failed = |error: &dyn std::fmt::Display| {
         tracing::error!(%error, "query.format.failed");

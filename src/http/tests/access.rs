@@ -21,6 +21,8 @@ fn routes() -> Vec<(&'static str, String, &'static str, Scope)> {
         let path = format!("{GRPC}{call}/Export");
         ("POST", path, "application/grpc", Scope::Ingest)
     };
+    let query = |path: &str| ("GET", path.to_owned(), JSON, Scope::Query);
+    let admin = |method, path: &str| (method, path.to_owned(), JSON, Scope::Admin);
     vec![
         post("/v1/traces"),
         post("/api/public/otel/v1/traces"),
@@ -28,11 +30,21 @@ fn routes() -> Vec<(&'static str, String, &'static str, Scope)> {
         post("/v1/metrics"),
         post("/v1/proxy/audit"),
         post("/v1/ocsf/ingest"),
+        post("/api/v1/telemetry/events"),
+        post("/api/v1/telemetry/events:batch"),
         grpc("trace.v1.TraceService"),
         grpc("logs.v1.LogsService"),
         grpc("metrics.v1.MetricsService"),
         ("POST", "/v1/query".to_owned(), JSON, Scope::Query),
         ("GET", "/v1/tail".to_owned(), JSON, Scope::Query),
+        query("/v1/observability/costs/budget"),
+        query("/v1/reconciliations"),
+        query("/v1/prices/tariffs/current"),
+        query("/v1/prices/tariffs/current/list"),
+        admin("PUT", "/v1/observability/costs/budget"),
+        admin("DELETE", "/v1/observability/costs/budget"),
+        admin("PUT", "/v1/reconciliations"),
+        admin("DELETE", "/v1/reconciliations"),
         ("GET", "/v1/status".to_owned(), JSON, Scope::Admin),
         ("GET", "/v1/admin/verify".to_owned(), JSON, Scope::Admin),
     ]

@@ -61,6 +61,15 @@ const ELSEWHERE: &[(&str, Option<Door>, &str)] = &[
     ("query_failed", None, "queries/tests/sql"),
     ("query_memory", None, "queries/tests/sql"),
     ("query_rows", None, "src/http/tests/rollups.rs"),
+    ("bad_setting", None, "src/http/tests/settings.rs"),
+    ("set_in_file", None, "src/http/tests/settings.rs"),
+    ("too_many_set", None, "store/tests/contract.rs"),
+    ("not_set", None, "src/http/tests/settings.rs"),
+    (
+        "state_unavailable",
+        None,
+        "store/tests: the state must be out of reach",
+    ),
     ("expired_key", None, "store/tests: the clock must move"),
     (
         "keys_unconfirmed",
@@ -155,7 +164,13 @@ async fn addresses_and_bodies(met: &mut Met) {
         "no_signal_path",
         &over.send(Ask::post(Door::Otlp, "/", "x")).await,
     );
-    for door in [Door::Otlp, Door::Audit, Door::Ocsf, Door::Query] {
+    for door in [
+        Door::Otlp,
+        Door::Audit,
+        Door::Ocsf,
+        Door::Events,
+        Door::Query,
+    ] {
         let seen = over.send(Ask::get(door, door.path())).await;
         met.note("method_not_allowed", &seen);
         assert_eq!(seen.header("allow"), "POST", "{seen:?}");
@@ -196,7 +211,7 @@ async fn addresses_and_bodies(met: &mut Met) {
         let unknown = Ask::new(door, doors::compressed(door, b"x")).coded("br");
         met.note("unsupported_encoding", &over.send(unknown).await);
     }
-    for door in [Door::Otlp, Door::Audit, Door::Ocsf] {
+    for door in [Door::Otlp, Door::Audit, Door::Ocsf, Door::Events] {
         let picture = Ask::new(door, MARK).typed("image/png");
         met.note("unsupported_media_type", &over.send(picture).await);
     }
@@ -218,13 +233,14 @@ async fn meanings(met: &mut Met) {
         met.note("too_deep", &over.send(Ask::new(door, deep)).await);
     }
     let json = "application/json";
-    for door in [Door::Otlp, Door::Audit, Door::Ocsf] {
+    for door in [Door::Otlp, Door::Audit, Door::Ocsf, Door::Events] {
         let damaged = Ask::new(door, format!("{{\"{MARK}\":")).typed(json);
         met.note("malformed_json", &over.send(damaged).await);
     }
     for (door, body) in [
         (Door::Otlp, format!("{{\"resourceSpans\":\"{MARK}\"}}")),
         (Door::Ocsf, format!("{{\"{MARK}\":1}}")),
+        (Door::Events, format!("{{\"{MARK}\":1}}")),
     ] {
         met.note(
             "unexpected_shape",
@@ -246,13 +262,21 @@ async fn meanings(met: &mut Met) {
             doors::nested_json("{\"class_uid\":2004,\"x\":", 300),
         ),
         (Door::Audit, doors::nested_json("{\"alerts\":[{\"x\":", 300)),
+        (
+            Door::Events,
+            doors::nested_json("{\"events\":[{\"x\":", 300),
+        ),
     ] {
         met.note(
             "too_deep",
             &over.send(Ask::new(door, body).typed(json)).await,
         );
     }
-    for door in [Door::Otlp, Door::Grpc, Door::Audit] {
+    let other = Ask::new(Door::Events, doors::good(Door::Events)).with("x-claresia-tenant", MARK);
+    met.note("tenant_mismatch", &over.send(other).await);
+    let many = doors::rows(Door::Events, 1_001);
+    met.note("too_many_events", &over.send(many).await);
+    for door in [Door::Otlp, Door::Grpc, Door::Audit, Door::Events] {
         met.note("too_many_records", &over.send(doors::rows(door, 6)).await);
     }
     let keyed = |text: &str| {
@@ -350,6 +374,7 @@ async fn credentials(met: &mut Met) {
         Door::Grpc,
         Door::Audit,
         Door::Ocsf,
+        Door::Events,
         Door::Query,
         Door::Other,
     ];

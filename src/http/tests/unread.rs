@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::raw::{answer, connect};
 use crate::app::rig::Rig;
 use crate::config::Config;
 use crate::http::conn::cuts::Cut;
@@ -22,10 +23,6 @@ fn small(config: &mut Config) {
     config.limits.body_decompressed = 1 << 20;
 }
 
-async fn connect(rig: &Rig) -> TcpStream {
-    TcpStream::connect(rig.app.addresses().http).await.unwrap()
-}
-
 fn head(start: &str, headers: &str, length: usize) -> String {
     format!("{start} HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n")
 }
@@ -39,29 +36,6 @@ async fn send(stream: &mut TcpStream, head: &str, length: usize) -> String {
     let sent = tokio::time::timeout(PATIENCE, sent).await;
     sent.expect("nobody reads the body").unwrap();
     answer(stream).await
-}
-
-/// Reads one answer, head and body.
-async fn answer(stream: &mut TcpStream) -> String {
-    let mut seen = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let count = tokio::time::timeout(PATIENCE, stream.read(&mut piece)).await;
-        let count = count.expect("no answer").unwrap();
-        assert!(count > 0, "closed: {:?}", String::from_utf8_lossy(&seen));
-        seen.extend_from_slice(&piece[..count]);
-        let text = String::from_utf8_lossy(&seen).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head.lines().find_map(|line| {
-            let line = line.to_ascii_lowercase();
-            line.strip_prefix("content-length: ")?.parse::<usize>().ok()
-        });
-        if body.len() >= length.unwrap_or(0) {
-            return text;
-        }
-    }
 }
 
 fn cuts(rig: &Rig, why: Cut) -> u64 {

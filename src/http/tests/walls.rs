@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::raw::{connect, status_line};
 use crate::app::rig::Rig;
 use crate::config::Config;
 
@@ -26,10 +27,6 @@ async fn rig() -> Rig {
     Rig::start_with(hasty).await
 }
 
-async fn connect(rig: &Rig) -> TcpStream {
-    TcpStream::connect(rig.app.addresses().http).await.unwrap()
-}
-
 /// Reads until the server closes; what came, and how long it took.
 async fn rest(stream: &mut TcpStream) -> (String, Duration) {
     let (began, mut bytes) = (Instant::now(), Vec::new());
@@ -40,32 +37,6 @@ async fn rest(stream: &mut TcpStream) -> (String, Duration) {
         String::from_utf8_lossy(&bytes).into_owned(),
         began.elapsed(),
     )
-}
-
-/// Reads one answer without a body of more than one piece; its status line.
-async fn answer(stream: &mut TcpStream) -> String {
-    let mut seen = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let count = tokio::time::timeout(PATIENCE, stream.read(&mut piece)).await;
-        let count = count.expect("no answer").unwrap();
-        assert!(
-            count > 0,
-            "closed after {:?}",
-            String::from_utf8_lossy(&seen)
-        );
-        seen.extend_from_slice(&piece[..count]);
-        let text = String::from_utf8_lossy(&seen);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "));
-        if length.is_some_and(|length| body.len() >= length.parse().unwrap()) {
-            return head.lines().next().unwrap_or_default().to_owned();
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,11 +90,11 @@ async fn the_head_of_a_later_request_is_timed_too() {
     let rig = rig().await;
     let mut stream = connect(&rig).await;
     stream.write_all(GET.as_bytes()).await.unwrap();
-    assert_eq!(answer(&mut stream).await, "HTTP/1.1 200 OK");
+    assert_eq!(status_line(&mut stream).await, "HTTP/1.1 200 OK");
     // Longer than a head may take, shorter than the rest.
     tokio::time::sleep(Duration::from_millis(500)).await;
     stream.write_all(GET.as_bytes()).await.unwrap();
-    assert_eq!(answer(&mut stream).await, "HTTP/1.1 200 OK");
+    assert_eq!(status_line(&mut stream).await, "HTTP/1.1 200 OK");
     stream.write_all(b"GET /livez HT").await.unwrap();
     let (_, took) = rest(&mut stream).await;
     assert!(
@@ -132,7 +103,7 @@ async fn the_head_of_a_later_request_is_timed_too() {
     );
     let mut stream = connect(&rig).await;
     stream.write_all(GET.as_bytes()).await.unwrap();
-    assert_eq!(answer(&mut stream).await, "HTTP/1.1 200 OK");
+    assert_eq!(status_line(&mut stream).await, "HTTP/1.1 200 OK");
     let (_, took) = rest(&mut stream).await;
     assert!(
         took > Duration::from_millis(800),
@@ -255,7 +226,7 @@ async fn one_address_has_its_share_of_connections_and_gets_it_back() {
         let mut stream = connect(&rig).await;
         // Answered, so it is known to have its place.
         stream.write_all(GET.as_bytes()).await.unwrap();
-        assert_eq!(answer(&mut stream).await, "HTTP/1.1 200 OK");
+        assert_eq!(status_line(&mut stream).await, "HTTP/1.1 200 OK");
         held.push(stream);
     }
     let mut sixth = connect(&rig).await;
@@ -298,7 +269,7 @@ async fn a_client_waits_for_a_place_and_gets_it() {
     let mut honest = connect(&rig).await;
     honest.write_all(GET.as_bytes()).await.unwrap();
     let began = Instant::now();
-    assert_eq!(answer(&mut honest).await, "HTTP/1.1 200 OK");
+    assert_eq!(status_line(&mut honest).await, "HTTP/1.1 200 OK");
     let took = began.elapsed();
     assert!(
         took > Duration::from_millis(300),

@@ -3,7 +3,7 @@ use tempfile::TempDir;
 use weir_model::clock::FixedClock;
 
 use super::*;
-use crate::Scope;
+use crate::{NoteKind, Scope};
 
 struct Fixture {
     dir: TempDir,
@@ -201,6 +201,29 @@ fn a_store_of_the_first_layout_keeps_its_keys() {
         (tenants.len(), tenants[0].created_at_us, tenants[0].keys),
         (1, 3, 1)
     );
+}
+
+#[test]
+fn a_store_of_the_second_layout_takes_notes() {
+    let fixture = Fixture::new();
+    let key = fixture.open().create(&acme(), Scopes::all(), "").unwrap();
+    let database = Connection::open(fixture.dir.path().join(crate::sqlite::FILE)).unwrap();
+    let second = "DROP TABLE notes; PRAGMA user_version = 2;";
+    database.execute_batch(second).unwrap();
+    drop(database);
+    let keys = fixture.open();
+    assert!(keys.resolve(&key.text).is_some());
+    let before = keys.version();
+    let note = ("a".to_owned(), "{}".to_owned());
+    keys.put_note(NoteKind::Budget, &acme(), note).unwrap();
+    assert_ne!(keys.version(), before);
+    assert_eq!(keys.notes(NoteKind::Budget, Some(&acme())).len(), 1);
+    assert_eq!(fixture.open().notes(NoteKind::Budget, None).len(), 1);
+    assert!(keys.notes(NoteKind::Reconciled, None).is_empty());
+    let other = TenantId::local();
+    assert!(!keys.drop_note(NoteKind::Budget, &other, "a").unwrap());
+    assert!(keys.drop_note(NoteKind::Budget, &acme(), "a").unwrap());
+    assert!(keys.notes(NoteKind::Budget, None).is_empty());
 }
 
 #[test]

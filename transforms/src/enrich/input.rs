@@ -13,7 +13,8 @@ pub(super) struct Input<'a> {
     pub(super) attributes: Attributes<'a>,
     pub(super) types: Attributes<'a>,
     pub(super) resource: Attributes<'a>,
-    pub(super) events: &'a ListArray,
+    /// Spans have them, log records do not.
+    pub(super) events: Option<&'a ListArray>,
     names: &'a StringArray,
     scopes: &'a StringArray,
     starts: &'a TimestampMicrosecondArray,
@@ -22,17 +23,24 @@ pub(super) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// The columns of `rows`.
+    /// The columns of `rows`, which are spans or log records.
     pub(super) fn of(rows: &'a RecordBatch) -> Result<Self, ArrowError> {
+        let logs = rows.column_by_name("event_name").is_some();
+        let [name, start, nanos] = if logs {
+            ["event_name", "event_time", "event_time_unix_nano"]
+        } else {
+            ["name", "start_time", "start_time_unix_nano"]
+        };
+        let events = || source::column(rows, "events");
         Ok(Self {
             attributes: Attributes::named(rows, "attributes")?,
             types: Attributes::named(rows, "attribute_types")?,
             resource: Attributes::named(rows, "resource_attributes")?,
-            events: source::column(rows, "events")?,
-            names: source::column(rows, "name")?,
+            events: (!logs).then(events).transpose()?,
+            names: source::column(rows, name)?,
             scopes: source::column(rows, "scope_name")?,
-            starts: source::column(rows, "start_time")?,
-            start_nanos: source::column(rows, "start_time_unix_nano")?,
+            starts: source::column(rows, start)?,
+            start_nanos: source::column(rows, nanos)?,
             received: source::column(rows, "received_at")?,
         })
     }
@@ -56,9 +64,10 @@ impl<'a> Input<'a> {
     /// When the call began, as far as a price needs it: a span without a start was made about when
     /// it was received.
     pub(super) fn priced_at_us(&self, row: usize) -> i64 {
-        match self.starts.value(row) {
-            start if start > 0 => start,
-            _ => self.received.value(row),
+        let start = self.starts.is_valid(row).then(|| self.starts.value(row));
+        match start {
+            Some(start) if start > 0 => start,
+            Some(_) | None => self.received.value(row),
         }
     }
 }

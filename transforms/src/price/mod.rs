@@ -11,21 +11,27 @@
 
 mod call;
 mod clause;
+mod commitment;
 mod date;
 mod list;
 mod overrides;
 mod pricer;
 mod rates;
 mod tariff;
+mod which;
 
 pub use call::{Call, Priced, Tokens};
+pub use commitment::{Commitment, Committed, check_commitments};
 pub use list::{ListError, PriceList};
-pub use overrides::{Override, OverrideFault, OverrideRate, check_overrides};
+pub use overrides::{Override, OverrideRate, check_overrides};
 pub use pricer::{Prefer, Pricer, Prices};
 pub(crate) use tariff::Meaning;
-pub use tariff::{KeptError, Quote, QuotedRate, Tariff};
+pub use tariff::{KeptError, Own, Quote, QuotedRate, Tariff};
+pub use which::OverrideFault;
 
 #[cfg(test)]
 mod exact_tests;
+#[cfg(test)]
+mod terms_tests;
 #[cfg(test)]
 mod tests;

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, NaiveTime};
-use fancy_regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
 use super::rates::{FACTOR_ONE, Rate, Rates, Unit};
+use super::which::{Calls, OverrideFault, Reader, Which, compile_each};
 use crate::money;
 
 /// Digits behind the point of a factor.
 const FACTOR_SCALE: i32 = 9;
+
+/// Digits behind the point of a percentage: a hundredth of it is a factor, to the last digit.
+const PERCENT_SCALE: i32 = FACTOR_SCALE - 2;
 
 /// The highest factor.
 const FACTOR_MAX: i128 = 1000 * FACTOR_ONE;
@@ -39,7 +41,7 @@ const PER_THOUSAND: [(&str, Unit); 2] = [
 /// One entry as it is written; amounts are decimal text, so that they are exact.
 ///
 /// It says for which calls it is (all that it says must hold), and what they cost: rates, or a
-/// factor on the list's price.
+/// factor on the list's price or a discount off it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Override {
@@ -82,6 +84,9 @@ pub struct Override {
     /// What the list's price is multiplied by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub factor: Option<String>,
+    /// How many percent a discount takes off the list's price: 15 is a factor of 0.85.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent_off: Option<String>,
 }
 
 /// A rate as it is written.
@@ -99,26 +104,6 @@ pub enum OverrideRate {
     },
 }
 
-/// What is wrong with an entry; with one fault none of the entries is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OverrideFault {
-    /// Which entry, from 0.
-    pub index: usize,
-    /// Which of its fields.
-    pub field: &'static str,
-    /// What is wrong, and what is wanted.
-    pub why: String,
-}
-
-/// Which models.
-#[derive(Debug)]
-enum Models {
-    Any,
-    Exact(Box<str>),
-    Prefix(Box<str>),
-    Pattern(Box<Regex>),
-}
-
 /// What the calls cost.
 #[derive(Debug)]
 pub(super) enum Terms {
@@ -133,33 +118,16 @@ pub(super) enum Terms {
 pub(super) struct Rule {
     /// What `price_ref` calls it.
     pub(super) name: Box<str>,
-    provider: Option<Box<str>>,
-    models: Models,
+    pub(super) which: Which,
     tier: Option<Box<str>>,
     batch: Option<bool>,
-    from_us: Option<i64>,
-    until_us: Option<i64>,
     pub(super) terms: Terms,
 }
 
 impl Rule {
-    /// Whether it can be for a model of these names by one of these providers, both in lower case
-    /// but for `model`; when, and how, is asked by [`Rule::fits`].
-    pub(super) fn names(&self, providers: [Option<&str>; 2], model: &str) -> bool {
-        let provider = self.provider.as_deref();
-        let by = provider.is_none_or(|p| providers.into_iter().flatten().any(|q| q == p));
-        by && match &self.models {
-            Models::Any => true,
-            Models::Exact(name) => **name == model.to_lowercase(),
-            Models::Prefix(start) => model.to_lowercase().starts_with(&**start),
-            Models::Pattern(regex) => regex.is_match(model).unwrap_or(false),
-        }
-    }
-
     /// Whether it is for calls of that time and kind.
     pub(super) fn fits(&self, call: &Call<'_>) -> bool {
-        self.from_us.is_none_or(|from| call.start_us >= from)
-            && self.until_us.is_none_or(|until| call.start_us < until)
+        self.which.is_at(call.start_us)
             && self.tier.as_deref().is_none_or(|t| call.tier == Some(t))
             && self
                 .batch
@@ -173,20 +141,7 @@ impl Rule {
 ///
 /// All faults of all entries.
 pub(super) fn compile(entries: &[Override]) -> Result<Vec<Rule>, Vec<OverrideFault>> {
-    let mut faults = Vec::new();
-    let mut rules = Vec::new();
-    for (index, entry) in entries.iter().enumerate() {
-        let mut reader = Reader {
-            index,
-            faults: &mut faults,
-        };
-        rules.extend(reader.rule(entry));
-    }
-    if faults.is_empty() {
-        Ok(rules)
-    } else {
-        Err(faults)
-    }
+    compile_each(entries, |reader, one| reader.rule(one))
 }
 
 /// Looks for the faults of overrides without using them.
@@ -198,112 +153,57 @@ pub fn check_overrides(entries: &[Override]) -> Result<(), Vec<OverrideFault>> {
     compile(entries).map(|_| ())
 }
 
-struct Reader<'f> {
-    index: usize,
-    faults: &'f mut Vec<OverrideFault>,
-}
-
 impl Reader<'_> {
-    fn fault(&mut self, field: &'static str, why: impl Into<String>) {
-        self.faults.push(OverrideFault {
-            index: self.index,
-            field,
-            why: why.into(),
-        });
-    }
-
     fn rule(&mut self, entry: &Override) -> Option<Rule> {
-        let before = self.faults.len();
-        let name = self.name(entry);
-        let models = self.models(entry);
-        let from_us = self.time("from", entry.from.as_deref());
-        let until_us = self.time("until", entry.until.as_deref());
-        if let (Some(from), Some(until)) = (from_us, until_us)
-            && from >= until
-        {
-            self.fault("until", "it must lie after `from`");
-        }
-        if matches!(models, Models::Any) && entry.provider.is_none() && entry.factor.is_none() {
+        let before = self.faults();
+        let name = self.name(entry.name.as_deref());
+        let which = self.which(&Calls {
+            provider: entry.provider.as_deref(),
+            model: entry.model.as_deref(),
+            model_prefix: entry.model_prefix.as_deref(),
+            model_regex: entry.model_regex.as_deref(),
+            from: entry.from.as_deref(),
+            until: entry.until.as_deref(),
+        });
+        let of_list = entry.factor.is_some() || entry.percent_off.is_some();
+        if which.is_any() && !of_list {
             let why = "rates need a `model`, `model_prefix`, `model_regex` or `provider`";
             self.fault("model", why);
         }
         let terms = self.terms(entry);
-        let lower = |text: &String| text.trim().to_lowercase().into();
-        (self.faults.len() == before).then_some(Rule {
+        (self.faults() == before).then_some(Rule {
             name,
-            provider: entry.provider.as_ref().map(lower),
-            models,
+            which,
             tier: entry.service_tier.as_deref().map(Into::into),
             batch: entry.batch,
-            from_us,
-            until_us,
             terms: terms?,
         })
     }
 
-    fn name(&mut self, entry: &Override) -> Box<str> {
-        let Some(name) = &entry.name else {
-            return (self.index + 1).to_string().into();
-        };
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
-            self.fault(
-                "name",
-                "letters, digits, `_`, `-` and `.` are wanted, at most 64",
-            );
-        }
-        name.as_str().into()
-    }
-
-    fn models(&mut self, entry: &Override) -> Models {
-        let lower = |text: &String| text.trim().to_lowercase().into();
-        let mut given = Vec::new();
-        given.extend(entry.model.as_ref().map(|m| Models::Exact(lower(m))));
-        given.extend(
-            entry
-                .model_prefix
-                .as_ref()
-                .map(|m| Models::Prefix(lower(m))),
-        );
-        if let Some(pattern) = &entry.model_regex {
-            match Regex::new(pattern) {
-                Ok(regex) => given.push(Models::Pattern(Box::new(regex))),
-                Err(error) => self.fault("model_regex", format!("it is no pattern: {error}")),
-            }
-        }
-        if given.len() > 1 {
-            let why = "one of `model`, `model_prefix` and `model_regex` is wanted";
-            self.fault("model", why);
-        }
-        given.pop().unwrap_or(Models::Any)
-    }
-
-    fn time(&mut self, field: &'static str, text: Option<&str>) -> Option<i64> {
-        let text = text?.trim();
-        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-        let midnight = date.map(|d| d.and_time(NaiveTime::MIN).and_utc());
-        let time = midnight.or_else(|| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()));
-        if time.is_none() {
-            let why = "a date as `2026-01-31` or a time as `2026-01-31T12:00:00Z` is wanted";
-            self.fault(field, why);
-        }
-        time.map(|t| t.timestamp_micros())
-    }
-
     fn terms(&mut self, entry: &Override) -> Option<Terms> {
         let has_rates = !entry.per_million.is_empty() || !entry.per_thousand.is_empty();
-        match (&entry.factor, has_rates) {
-            (Some(_), true) => {
+        match (&entry.factor, &entry.percent_off, has_rates) {
+            (Some(_), Some(_), _) => {
+                let why = "a discount is a factor already; give one of them";
+                self.fault("percent_off", why);
+                None
+            }
+            (Some(_), None, true) => {
                 let why = "a factor is on the list's price; give it or rates, not both";
                 self.fault("factor", why);
                 None
             }
-            (None, false) => {
-                let why = "`per_million`, `per_thousand` or `factor` is wanted";
+            (None, Some(_), true) => {
+                let why = "a discount is off the list's price; give it or rates, not both";
+                self.fault("percent_off", why);
+                None
+            }
+            (None, None, false) => {
+                let why = "`per_million`, `per_thousand`, `factor` or `percent_off` is wanted";
                 self.fault("per_million", why);
                 None
             }
-            (Some(text), false) => {
+            (Some(text), None, false) => {
                 let factor = money::decimal(text, FACTOR_SCALE);
                 let factor = factor.filter(|f| (0..=FACTOR_MAX).contains(f));
                 if factor.is_none() {
@@ -311,7 +211,16 @@ impl Reader<'_> {
                 }
                 factor.map(Terms::Factor)
             }
-            (None, true) => {
+            (None, Some(text), false) => {
+                let off = money::decimal(text, PERCENT_SCALE);
+                let left = off.map(|off| FACTOR_ONE - off);
+                let left = left.filter(|left| (0..=FACTOR_ONE).contains(left));
+                if left.is_none() {
+                    self.fault("percent_off", "a number from 0 to 100 is wanted, as `12.5`");
+                }
+                left.map(Terms::Factor)
+            }
+            (None, None, true) => {
                 let mut rates = Vec::new();
                 self.rates("per_million", &entry.per_million, &PER_MILLION, &mut rates);
                 self.rates(

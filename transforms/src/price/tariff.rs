@@ -12,10 +12,12 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Priced};
+use super::commitment::{self, Commitment, Committed};
 use super::list::{Found, PriceList};
-use super::overrides::{self, Override, OverrideFault, Rule, Terms};
+use super::overrides::{self, Override, Rule, Terms};
 use super::pricer::{Prefer, Pricer};
 use super::rates::{self, FACTOR_ONE, InForce, NoAmount, Rates};
+use super::which::OverrideFault;
 use crate::money;
 
 /// Longer names are no models; searching them with patterns costs too much.
@@ -35,6 +37,7 @@ const FORMAT: u32 = 1;
 pub struct Tariff {
     list: Arc<PriceList>,
     rules: Vec<Rule>,
+    committed: Vec<Committed>,
     prefer: Prefer,
     name: Box<str>,
     kept: Box<str>,
@@ -59,6 +62,49 @@ struct Kept {
     list_hash: String,
     prefer: Prefer,
     overrides: Vec<Override>,
+    /// Left out where there are none, so that names from before there were any stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    commitments: Vec<Commitment>,
+}
+
+/// What an operator adds to the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Prices and discounts; the first that fits a call holds.
+    pub prices: Vec<Override>,
+    /// What was committed to spend.
+    pub commitments: Vec<Commitment>,
+}
+
+impl From<Vec<Override>> for Own {
+    fn from(prices: Vec<Override>) -> Self {
+        Self {
+            prices,
+            commitments: Vec::new(),
+        }
+    }
+}
+
+impl Own {
+    /// What is for `tenant`; without one, what is for everybody.
+    pub fn of_tenant(&self, tenant: Option<&str>) -> Self {
+        let theirs = |whose: Option<&str>| whose.is_some() && whose == tenant;
+        let prices = self.prices.iter();
+        let prices = prices.filter(|p| p.tenant.is_none() || theirs(p.tenant.as_deref()));
+        let commitments = self.commitments.iter();
+        let commitments = commitments.filter(|c| theirs(c.tenant.as_deref()));
+        Self {
+            prices: prices.cloned().collect(),
+            commitments: commitments.cloned().collect(),
+        }
+    }
+
+    /// The tenants that something is for, each at least once.
+    pub fn tenants(&self) -> impl Iterator<Item = &str> {
+        let prices = self.prices.iter().map(|p| &p.tenant);
+        let all = prices.chain(self.commitments.iter().map(|c| &c.tenant));
+        all.filter_map(Option::as_deref)
+    }
 }
 
 /// Why a kept tariff cannot be used.
@@ -113,24 +159,26 @@ struct Chosen<'a> {
 }
 
 impl Tariff {
-    /// Puts a tariff together; the entries of other tenants must be left out already.
+    /// Puts a tariff together; what is for other tenants must be left out already.
     ///
     /// # Errors
     ///
-    /// All faults of the entries.
+    /// All faults of the prices, or else of the commitments.
     pub fn new(
         list: Arc<PriceList>,
-        own: Vec<Override>,
+        own: impl Into<Own>,
         prefer: Prefer,
     ) -> Result<Self, Vec<OverrideFault>> {
-        let rules = overrides::compile(&own)?;
-        Ok(Self::assemble(list, rules, own, prefer))
+        let own = own.into();
+        let rules = overrides::compile(&own.prices)?;
+        let committed = commitment::compile(&own.commitments)?;
+        Ok(Self::assemble(list, (rules, committed), own, prefer))
     }
 
     fn assemble(
         list: Arc<PriceList>,
-        rules: Vec<Rule>,
-        own: Vec<Override>,
+        (rules, committed): (Vec<Rule>, Vec<Committed>),
+        own: Own,
         prefer: Prefer,
     ) -> Self {
         let kept = Kept {
@@ -138,7 +186,8 @@ impl Tariff {
             list: list.version().to_owned(),
             list_hash: list.hash().to_hex().to_string(),
             prefer,
-            overrides: own,
+            overrides: own.prices,
+            commitments: own.commitments,
         };
         // Text, numbers and maps by text: there is nothing that JSON could not say.
         let kept = serde_json::to_string(&kept).unwrap_or_default();
@@ -146,6 +195,7 @@ impl Tariff {
             name: name_of(list.version(), &kept).into(),
             list,
             rules,
+            committed,
             prefer,
             kept: kept.into(),
             remembered: RwLock::default(),
@@ -159,10 +209,11 @@ impl Tariff {
     /// Where the list is not readable.
     pub fn standard() -> Result<Self, super::ListError> {
         let list = Arc::new(PriceList::standard()?);
+        let nothing = (Vec::new(), Vec::new());
         Ok(Self::assemble(
             list,
-            Vec::new(),
-            Vec::new(),
+            nothing,
+            Own::default(),
             Prefer::Reported,
         ))
     }
@@ -180,6 +231,23 @@ impl Tariff {
     /// Which cost is charged where there are two.
     pub fn prefer(&self) -> Prefer {
         self.prefer
+    }
+
+    /// What was committed to spend, in the order of the file.
+    pub fn commitments(&self) -> &[Committed] {
+        &self.committed
+    }
+
+    /// Whether it holds something that is for another tenant than `tenant` alone.
+    pub fn is_of_another(&self, tenant: &str) -> bool {
+        let kept = serde_json::from_str::<Kept>(&self.kept);
+        kept.is_ok_and(|kept| {
+            let own = Own {
+                prices: kept.overrides,
+                commitments: kept.commitments,
+            };
+            own.tenants().any(|whose| whose != tenant)
+        })
     }
 
     /// What must be kept to have it again, beside the list: the text that [`Tariff::of_kept`] takes.
@@ -209,9 +277,11 @@ impl Tariff {
             return Err(KeptError::Changed);
         }
         let rules = overrides::compile(&read.overrides).map_err(|_| KeptError::Overrides)?;
+        let committed = commitment::compile(&read.commitments);
         Ok(Self {
             list,
             rules,
+            committed: committed.map_err(|_| KeptError::Overrides)?,
             prefer: read.prefer,
             name: name.into(),
             kept: kept.into(),
@@ -323,7 +393,7 @@ impl Tariff {
         for model in models.into_iter().flatten() {
             for (index, rule) in self.rules.iter().enumerate() {
                 let known = own.iter().any(|(known, _)| *known == index);
-                if !known && rule.names([lower.as_deref(), found], model) {
+                if !known && rule.which.names([lower.as_deref(), found], model) {
                     own.push((index, self.own_reference(rule, entry)));
                 }
             }

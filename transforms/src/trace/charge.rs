@@ -200,6 +200,13 @@ impl Charge {
 }
 
 impl ModelCall {
+    /// Prices the call, which began at `start_us`, anew by `pricer`, whose name it takes over. What
+    /// its sender reported stays.
+    pub fn reprice(&mut self, start_us: i64, pricer: &dyn Pricer) {
+        self.settle(start_us, true, pricer);
+        self.list = Some(pricer.name().into());
+    }
+
     /// Sets what the call costs by `pricer`: computed anew if `again`, and chosen by its preference.
     fn settle(&mut self, start_us: i64, again: bool, pricer: &dyn Pricer) {
         let mut status = self.status;
@@ -272,8 +279,7 @@ impl Fact {
     pub fn reprice(&mut self, pricer: &dyn Pricer) {
         let start_us = self.priced_at_us();
         if let Some(call) = &mut self.call {
-            call.settle(start_us, true, pricer);
-            call.list = Some(pricer.name().into());
+            call.reprice(start_us, pricer);
         }
     }
 }

@@ -29,6 +29,8 @@
 mod columns;
 mod json;
 mod lists;
+mod log_columns;
+mod logs;
 mod parents;
 mod rejects;
 mod span;
@@ -37,6 +39,8 @@ mod walk;
 use arrow_array::RecordBatch;
 
 use super::{Acceptance, DecodeError, Limits};
+
+pub use logs::{LogsDecoded, decode_logs};
 
 /// How an OTLP request is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -107,7 +107,7 @@ pub(super) fn count_spans(body: &[u8]) -> Option<usize> {
 }
 
 /// Why the walk ended early.
-enum Stop {
+pub(super) enum Stop {
     Content(ContentError),
     TooManyRows,
     TooManyBytes(usize),
@@ -120,7 +120,7 @@ impl<E: Into<ContentError>> From<E> for Stop {
 }
 
 impl Stop {
-    fn error(&self, body: &[u8], limits: &Limits) -> DecodeError {
+    pub(super) fn error(&self, body: &[u8], limits: &Limits) -> DecodeError {
         match self {
             Self::Content(ContentError::Wire(error)) => {
                 let offset = error.at.wrapping_sub(body.as_ptr().addr());
@@ -268,7 +268,7 @@ impl<'w> Walk<'w> {
 }
 
 /// Feeds a part with its length before it, so that no two lists of parts look alike.
-fn update_framed(digest: &mut blake3::Hasher, part: &[u8]) {
+pub(super) fn update_framed(digest: &mut blake3::Hasher, part: &[u8]) {
     let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
     digest.update(&length.to_le_bytes());
     digest.update(part);

@@ -18,11 +18,23 @@ use crate::http::contract::{Door, ROWS, Retry, Row};
 use crate::http::rpc_status::{RetryInfo, Status};
 
 /// Every door that takes a body.
-pub(super) const SENDING: [Door; 5] =
-    [Door::Otlp, Door::Grpc, Door::Audit, Door::Ocsf, Door::Query];
+pub(super) const SENDING: [Door; 6] = [
+    Door::Otlp,
+    Door::Grpc,
+    Door::Audit,
+    Door::Ocsf,
+    Door::Events,
+    Door::Query,
+];
 
 /// Every door that stores.
-pub(super) const STORING: [Door; 4] = [Door::Otlp, Door::Grpc, Door::Audit, Door::Ocsf];
+pub(super) const STORING: [Door; 5] = [
+    Door::Otlp,
+    Door::Grpc,
+    Door::Audit,
+    Door::Ocsf,
+    Door::Events,
+];
 
 /// Stands in bodies for what no answer may repeat.
 pub(super) const MARK: &str = "SECRET-prompt-7f3a";
@@ -35,6 +47,7 @@ impl Door {
             Self::Grpc => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
             Self::Audit => "/v1/proxy/audit",
             Self::Ocsf => "/v1/ocsf/ingest",
+            Self::Events => "/api/v1/telemetry/events:batch",
             Self::Query => "/v1/query",
             Self::Other => "/v1/status",
         }
@@ -44,7 +57,9 @@ impl Door {
         match self {
             Self::Otlp => "application/x-protobuf",
             Self::Grpc => "application/grpc",
-            Self::Audit | Self::Ocsf | Self::Query | Self::Other => "application/json",
+            Self::Audit | Self::Ocsf | Self::Events | Self::Query | Self::Other => {
+                "application/json"
+            }
         }
     }
 }
@@ -205,7 +220,9 @@ impl Seen {
         let told = match self.door {
             Door::Grpc => self.grpc(row),
             Door::Otlp => self.otlp(row),
-            Door::Audit | Door::Ocsf | Door::Query | Door::Other => self.problem(row),
+            Door::Audit | Door::Ocsf | Door::Events | Door::Query | Door::Other => {
+                self.problem(row)
+            }
         };
         let whole = [self.body.as_ref(), told.as_bytes()].concat();
         assert!(
@@ -314,6 +331,7 @@ pub(super) fn good(door: Door) -> Bytes {
         Door::Otlp | Door::Grpc => framed(door, spans(1)),
         Door::Audit => Bytes::from_static(b"{\"alerts\":[{\"type\":\"x\"}]}"),
         Door::Ocsf => Bytes::from_static(b"{\"class_uid\":2004}"),
+        Door::Events => Bytes::from_static(b"{\"events\":[{\"skill_id\":\"pdf\"}]}"),
         Door::Query | Door::Other => Bytes::from_static(b"{\"sql\":\"SELECT 1\"}"),
     }
 }
@@ -325,6 +343,7 @@ pub(super) fn rows(door: Door, count: usize) -> Ask {
         Door::Otlp | Door::Grpc => framed(door, spans(count)),
         Door::Audit => format!("{{\"alerts\":[{}]}}", repeated("{\"type\":\"x\"}")).into(),
         Door::Ocsf => format!("[{}]", repeated("{\"class_uid\":2004}")).into(),
+        Door::Events => format!("[{}]", repeated("{\"skill_id\":\"pdf\"}")).into(),
         Door::Query | Door::Other => unreachable!("{door:?} stores nothing"),
     };
     Ask::new(door, body)

@@ -31,29 +31,44 @@ use slot::Message;
 /// What a shape error says.
 const EXPECTED: &str = "a member has another type than OTLP/JSON gives it";
 
-/// The body of an export request in JSON, as Protobuf.
+/// The body of an export request of traces in JSON, as Protobuf.
 pub(super) fn to_protobuf(body: &[u8], limits: &Limits) -> Result<Vec<u8>, DecodeError> {
+    written(body, &shape::REQUEST, limits)
+}
+
+/// The body of an export request of logs in JSON, as Protobuf.
+pub(super) fn logs_to_protobuf(body: &[u8], limits: &Limits) -> Result<Vec<u8>, DecodeError> {
+    written(body, &shape::LOGS_REQUEST, limits)
+}
+
+fn written(
+    body: &[u8],
+    shape: &'static shape::Shape,
+    limits: &Limits,
+) -> Result<Vec<u8>, DecodeError> {
     let body = without_mark(body);
     if is_deeper_than(body, limits.json_depth_max) {
         return Err(DecodeError::TooDeep {
             max: limits.json_depth_max,
         });
     }
-    match transcode(body) {
+    match transcode(body, shape) {
         Ok(message) => Ok(message),
         Err(error) => match repair_surrogates(body) {
-            Some(repaired) => transcode(&repaired).map_err(|error| refusal(&error, EXPECTED)),
+            Some(repaired) => {
+                transcode(&repaired, shape).map_err(|error| refusal(&error, EXPECTED))
+            }
             None => Err(refusal(&error, EXPECTED)),
         },
     }
 }
 
-fn transcode(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+fn transcode(body: &[u8], shape: &'static shape::Shape) -> Result<Vec<u8>, serde_json::Error> {
     let mut out = Vec::with_capacity(body.len() / 2);
     let mut json = serde_json::Deserializer::from_slice(body);
     Message {
         out: &mut out,
-        shape: &shape::REQUEST,
+        shape,
     }
     .deserialize(&mut json)?;
     json.end()?;
@@ -80,7 +95,7 @@ fn put_key(number: u32, wire_type: u32, out: &mut Vec<u8>) {
 }
 
 /// Appends a field of text or bytes.
-fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+pub(super) fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
     put_key(number, 2, out);
     put_varint(u64::try_from(bytes.len()).unwrap_or(u64::MAX), out);
     out.extend_from_slice(bytes);

@@ -92,6 +92,74 @@ static RESOURCE_SPANS: Shape = Shape {
     ],
 };
 
+/// `ExportLogsServiceRequest`.
+pub(super) static LOGS_REQUEST: Shape = Shape {
+    members: &[member("resourceLogs", 1, Many(&RESOURCE_LOGS))],
+};
+
+static RESOURCE_LOGS: Shape = Shape {
+    members: &[
+        member("resource", 1, One(&RESOURCE)),
+        member("scopeLogs", 2, Many(&SCOPE_LOGS)),
+        member("schemaUrl", 3, Text),
+    ],
+};
+
+static SCOPE_LOGS: Shape = Shape {
+    members: &[
+        member("scope", 1, One(&SCOPE)),
+        member("logRecords", 2, Many(&LOG_RECORD)),
+        member("schemaUrl", 3, Text),
+    ],
+};
+
+const SEVERITIES: Kind = Enum(
+    "SEVERITY_NUMBER_",
+    &[
+        "UNSPECIFIED",
+        "TRACE",
+        "TRACE2",
+        "TRACE3",
+        "TRACE4",
+        "DEBUG",
+        "DEBUG2",
+        "DEBUG3",
+        "DEBUG4",
+        "INFO",
+        "INFO2",
+        "INFO3",
+        "INFO4",
+        "WARN",
+        "WARN2",
+        "WARN3",
+        "WARN4",
+        "ERROR",
+        "ERROR2",
+        "ERROR3",
+        "ERROR4",
+        "FATAL",
+        "FATAL2",
+        "FATAL3",
+        "FATAL4",
+    ],
+);
+
+static LOG_RECORD: Shape = Shape {
+    members: &[
+        member("timeUnixNano", 1, Fixed64),
+        member("severityNumber", 2, SEVERITIES),
+        member("severityText", 3, Text),
+        member("body", 5, One(&VALUE)),
+        member("attributes", 6, Many(&KEY_VALUE)),
+        member("droppedAttributesCount", 7, Uint32),
+        member("flags", 8, Fixed32),
+        member("traceId", 9, Id(16)),
+        member("spanId", 10, Id(8)),
+        member("observedTimeUnixNano", 11, Fixed64),
+        member("eventName", 12, Text),
+    ],
+};
+
 static RESOURCE: Shape = Shape {
     members: &[
         member("attributes", 1, Many(&KEY_VALUE)),
