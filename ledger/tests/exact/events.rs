@@ -212,7 +212,9 @@ async fn one_world(seed: u64, events: &[Event]) {
     let mut last = world.ledger("three").await;
     settle(&mut last).await;
     assert_eq!(booked(&world).await, expected(events), "seed {seed}");
-    let account = account(&*world.lake().await, &Lists).await.unwrap();
+    let account = account(&*world.lake().await, &weir_ledger::LEDGER_NODE, &Lists)
+        .await
+        .unwrap();
     assert!(account.closes(), "seed {seed}: {account:?}");
     let sums = expected(events);
     let count: i64 = sums.values().map(|s| s.0).sum();
