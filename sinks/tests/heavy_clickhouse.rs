@@ -1,5 +1,5 @@
-//! The drill of exactness on ClickHouse at length: 2,000 batches through bad weather, or as many as
-//! `WEIR_DRILL_BATCHES` says. Runs with `WEIR_HEAVY=1`.
+//! ClickHouse at length: the drill of exactness with 1,000 batches of each of two datasets, or as
+//! many as `WEIR_DRILL_BATCHES` says, and what else takes long. Runs with `WEIR_HEAVY=1`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +10,8 @@
 
 #[path = "clickhouse/drill.rs"]
 mod drill;
+#[path = "clickhouse/long.rs"]
+mod long;
 #[path = "clickhouse/reader.rs"]
 mod reader;
 #[path = "clickhouse/server.rs"]
@@ -18,10 +20,18 @@ mod server;
 
 use server::Server;
 
+/// True where the heavy tier was not asked for; the caller then returns.
+fn skip_unless_heavy() -> bool {
+    let heavy = std::env::var("WEIR_HEAVY").is_ok_and(|value| value == "1");
+    if !heavy {
+        println!("not run: heavy tier (set WEIR_HEAVY=1)");
+    }
+    !heavy
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_batches_arrive_once() {
-    if std::env::var("WEIR_HEAVY").map_or(true, |value| value != "1") {
-        println!("not run: heavy tier (set WEIR_HEAVY=1)");
+    if skip_unless_heavy() {
         return;
     }
     let Some(server) = Server::shared() else {
