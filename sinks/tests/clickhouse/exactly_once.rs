@@ -35,7 +35,7 @@ async fn the_drill_of_exactness_passes() {
     let Some(server) = Server::shared() else {
         return;
     };
-    drill::run(server, drill::of(30, 20)).await;
+    drill::run(server, drill::of(Dataset::CostLedger, 40, 20)).await;
 }
 
 #[tokio::test]

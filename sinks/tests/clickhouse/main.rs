@@ -12,6 +12,7 @@ mod drill;
 mod exactly_once;
 mod reader;
 mod schema;
+#[allow(dead_code, reason = "the heavy tests use the rest")]
 mod server;
 mod setup;
 
