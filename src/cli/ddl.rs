@@ -55,3 +55,17 @@ fn statements(target: &Target) -> Option<String> {
         Target::Otlp(_) | Target::SplunkHec(_) | Target::Webhook(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_has_tables_prints_them_without_any_configuration() {
+        let text = |kind: &str| sink_of_kind(kind).and_then(|sink| statements(&sink.target));
+        let clickhouse = text("clickhouse").unwrap();
+        assert!(clickhouse.contains("CREATE TABLE IF NOT EXISTS `weir`.`spans`"));
+        assert_eq!(text("webhook"), None);
+        assert_eq!(text("spans"), None);
+    }
+}
