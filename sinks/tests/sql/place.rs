@@ -128,10 +128,10 @@ fn asked(column: &Column) -> String {
 /// The value as it was given: what Postgres cannot hold is in `_exact`.
 fn cell(column: &Column, row: &Row, at: usize, exact: &[(String, Json)]) -> Cell {
     if let Some((_, value)) = exact.iter().find(|(name, _)| name == column.name) {
-        return match value {
-            Json::Text(text) if column.kind == ColumnType::Text => Cell::Text(text.clone()),
-            nested => Cell::Text(nested.to_string()),
-        };
+        if let (Json::Text(text), ColumnType::Text) = (value, column.kind) {
+            return Cell::Text(text.clone());
+        }
+        return Cell::Text(value.to_string());
     }
     match column.kind {
         ColumnType::Int32
@@ -168,10 +168,12 @@ async fn rows(client: &Client, table: &str, dataset: Dataset) -> RecordBatch {
     for row in &found {
         let exact = match row.get::<_, Option<String>>(columns.len()) {
             None => Vec::new(),
-            Some(text) => match serde_json::from_str(&text).unwrap() {
-                Json::Object(members) => members,
-                other => panic!("{other:?}"),
-            },
+            Some(text) => {
+                let Json::Object(members) = serde_json::from_str(&text).unwrap() else {
+                    panic!("{text} is no object");
+                };
+                members
+            }
         };
         let cells = columns.iter().enumerate();
         rows.push(
