@@ -8,7 +8,6 @@ use weir_sinks::Sink;
 use weir_sinks::contract::{Destination, assert_holds};
 
 use crate::place::{Place, READER, WRITER, node, run};
-use crate::server::not_run;
 
 /// The password of the roles that are made there.
 const PASSWORD: &str = "weir-test";
@@ -22,7 +21,7 @@ struct Server {
 impl Server {
     async fn start() -> Option<(Self, Place)> {
         let Ok(url) = std::env::var("WEIR_TEST_TIMESCALE_URL") else {
-            not_run("TimescaleDB: WEIR_TEST_TIMESCALE_URL names no server");
+            println!("not run: WEIR_TEST_TIMESCALE_URL names no server");
             return None;
         };
         let config: Config = url.parse().expect("WEIR_TEST_TIMESCALE_URL is an address");
