@@ -32,9 +32,9 @@ fn nothing_is_lost_or_doubled_in_two_thousand_batches() {
     let batches = batches.map_or(2_000, |text| text.parse().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // Of each of two datasets.
-    runtime.block_on(place::drill(
-        batches / 2,
-        2,
-        vec![(weir_sinks::testing::LinkFault::Silence, 1)],
-    ));
+    let drill = weir_sinks::testing::Drill {
+        limit: std::time::Duration::from_secs(300),
+        ..weir_sinks::testing::Drill::new(batches / 2, 2)
+    };
+    runtime.block_on(place::drill(drill));
 }

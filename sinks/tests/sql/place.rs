@@ -10,7 +10,7 @@ use weir_model::schema::{Column, ColumnType};
 use weir_model::{Dataset, NodeId};
 use weir_sinks::contract::{Destination, sample_batch};
 use weir_sinks::postgres::{PostgresConfig, PostgresSink};
-use weir_sinks::testing::{Drill, FaultProxy, LinkFault};
+use weir_sinks::testing::{Drill, FaultProxy};
 use weir_sinks::{Part, Sink};
 
 use crate::back::{Cell, Json, Rows};
@@ -223,12 +223,13 @@ impl Destination for Far {
     }
 }
 
-pub(crate) async fn drill(batches: i64, seed: u64, weather: Vec<(LinkFault, u32)>) {
+/// Drills Postgres, one batch a transaction.
+pub(crate) async fn drill(drill: Drill) {
     let Some(place) = Place::new().await else {
         return;
     };
     let address = server().unwrap().lock().unwrap().address();
-    let proxy = FaultProxy::start(address, seed).await.unwrap();
+    let proxy = FaultProxy::start(address, drill.seed).await.unwrap();
     let (from, to) = (
         format!("port={}", address.port()),
         format!("port={}", proxy.address().port()),
@@ -245,6 +246,5 @@ pub(crate) async fn drill(batches: i64, seed: u64, weather: Vec<(LinkFault, u32)
         place,
     };
     let folder = tempfile::tempdir().unwrap();
-    let drill = Drill::new(batches, seed).with_weather(weather);
     drill.run(&far, &proxy, folder.path()).await;
 }

@@ -7,6 +7,7 @@ use arrow_array::RecordBatch;
 use weir_model::{Dataset, Fault};
 use weir_sinks::contract::{Destination, assert_holds, sample_batch};
 use weir_sinks::postgres::{PostgresConfig, PostgresSink, ddl};
+use weir_sinks::testing::Drill;
 use weir_sinks::{Part, Sink};
 
 use crate::place::{Place, READER, WRITER, drill, node, run, server};
@@ -454,5 +455,5 @@ async fn nothing_is_kept_in_the_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_in_bad_weather() {
-    drill(40, 1, Vec::new()).await;
+    drill(Drill::new(40, 1)).await;
 }
