@@ -5,9 +5,13 @@
 
 #[path = "sql/back.rs"]
 mod back;
+#[path = "sql/place.rs"]
+mod place;
 #[path = "sql/postgres.rs"]
 mod postgres;
 #[path = "../../store/tests/server/mod.rs"]
 mod server;
 #[path = "sql/sqlite.rs"]
 mod sqlite;
+#[path = "sql/timescale.rs"]
+mod timescale;

@@ -84,6 +84,7 @@ impl Ddl<'_> {
             "native"
         };
         let (period, secured) = (decided.period.name(), decided.row_security);
+        let sink = sink.replace('\'', "''");
         format!(
             "CREATE TABLE {schema}._weir_layout (
     layout integer NOT NULL,

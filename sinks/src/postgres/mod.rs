@@ -127,7 +127,7 @@ impl PostgresSink {
         if let Some(ready) = ready.as_ref() {
             return Ok(Arc::clone(ready));
         }
-        let prepared = asker.prepare().await;
+        let prepared = Box::pin(asker.prepare()).await;
         let made = Arc::new(prepared.map_err(PostgresError::before_rows)?);
         *ready = Some(Arc::clone(&made));
         Ok(made)
@@ -189,7 +189,9 @@ impl Sink for PostgresSink {
     }
 
     async fn count(&self, dataset: Dataset, node: &NodeId) -> Result<u64, SinkError> {
-        let ask = async |asker: Asker<'_>, ready: &Ready| asker.count(ready, dataset, node).await;
+        let ask = async |asker: Asker<'_>, ready: &Ready| {
+            Box::pin(asker.count(ready, dataset, node)).await
+        };
         self.run(ask).await
     }
 }

@@ -38,7 +38,7 @@ impl Asker<'_> {
         let id = first.batch().id();
         let (node, dataset) = (&id.node, id.dataset);
         let days = days(run)?;
-        self.ensure_partitions(ready, dataset, &days).await?;
+        Box::pin(self.ensure_partitions(ready, dataset, &days)).await?;
         let stored = self.lock_and_load(node, dataset, numbers).await;
         let (missing, change) = stored.map_err(PostgresError::before_rows)?.plan(run);
         if missing.is_empty() {

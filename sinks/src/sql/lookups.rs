@@ -3,8 +3,8 @@
 
 use weir_model::Dataset;
 
-/// Columns that name a row, of which a dataset has one at most.
-const OWN: &[&str] = &["event_id", "event_uid", "booking_id", "item_id"];
+/// Columns that name a row; a booking may name its event as well.
+const OWN: &[&str] = &["booking_id", "event_id", "event_uid", "item_id"];
 
 /// The column that names the trace.
 const TRACE: &[&str] = &["trace_id"];

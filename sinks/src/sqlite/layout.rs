@@ -132,12 +132,10 @@ pub(super) fn prepare(
     ];
     for (name, value) in settings {
         // Some of them answer with the new value.
-        database
-            .query_row(&format!("PRAGMA {name} = {value}"), [], |_| Ok(()))
-            .or_else(|error| match error {
-                rusqlite::Error::QueryReturnedNoRows => Ok(()),
-                other => Err(other),
-            })
+        let set = format!("PRAGMA {name} = {value}");
+        let mut set = database.prepare(&set).map_err(&failed)?;
+        set.query([])
+            .and_then(|mut rows| rows.next().map(|_| ()))
             .map_err(&failed)?;
     }
     let change = database

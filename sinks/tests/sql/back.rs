@@ -156,7 +156,7 @@ fn array(kind: ColumnType, cells: &[Cell]) -> ArrayRef {
             let numbers = cells.iter().map(|cell| match cell {
                 Cell::Null => None,
                 Cell::Float(number) => Some(*number),
-                other => panic!("{other:?} is no double"),
+                Cell::Int(_) | Cell::Text(_) => panic!("{cell:?} is no double"),
             });
             Arc::new(numbers.collect::<Float64Array>())
         }
@@ -197,7 +197,7 @@ fn text(cell: &Cell) -> Option<&str> {
     match cell {
         Cell::Null => None,
         Cell::Text(text) => Some(text),
-        other => panic!("{other:?} is no text"),
+        Cell::Int(_) | Cell::Float(_) => panic!("{cell:?} is no text"),
     }
 }
 
@@ -205,7 +205,7 @@ fn int(cell: &Cell) -> Option<i64> {
     match cell {
         Cell::Null => None,
         Cell::Int(number) => Some(*number),
-        other => panic!("{other:?} is no integer"),
+        Cell::Float(_) | Cell::Text(_) => panic!("{cell:?} is no integer"),
     }
 }
 
@@ -223,7 +223,7 @@ fn string(value: &Json) -> Option<&str> {
     match value {
         Json::Null => None,
         Json::Text(text) => Some(text),
-        other => panic!("{other:?} is no text"),
+        Json::Int(_) | Json::List(_) | Json::Object(_) => panic!("{value:?} is no text"),
     }
 }
 
@@ -231,7 +231,7 @@ fn number(value: &Json) -> Option<i64> {
     match value {
         Json::Null => None,
         Json::Int(number) => Some(*number),
-        other => panic!("{other:?} is no integer"),
+        Json::Text(_) | Json::List(_) | Json::Object(_) => panic!("{value:?} is no integer"),
     }
 }
 

@@ -58,6 +58,15 @@ impl Postgres {
     /// As for [`Self::start`].
     #[allow(dead_code, reason = "not every test binary needs a port")]
     pub(crate) fn start_on_loopback() -> Result<Self, String> {
+        Self::start_on_loopback_with(&[])
+    }
+
+    /// The same with further settings of the server, `name=value`.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    #[allow(dead_code, reason = "not every test binary needs a port")]
+    pub(crate) fn start_on_loopback_with(settings: &[&str]) -> Result<Self, String> {
         let mut postgres = Self::make()?;
         let rules = "local all all trust\n\
             host all weir_secret 127.0.0.1/32 scram-sha-256\n\
@@ -69,6 +78,8 @@ impl Postgres {
             "listen_addresses=127.0.0.1".to_owned(),
             format!("port={}", postgres.port),
         ];
+        let settings = settings.iter().map(|setting| (*setting).to_owned());
+        postgres.settings.extend(settings);
         postgres.resume()?;
         Ok(postgres)
     }
