@@ -23,6 +23,7 @@ pub mod delivery;
 pub mod lake;
 pub mod memory;
 mod sink;
+pub mod snowflake;
 pub mod testing;
 
 pub use dead::{DeadError, DeadLetter, DeadLetters, layouts as dead_layouts};

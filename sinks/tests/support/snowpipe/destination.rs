@@ -1,0 +1,87 @@
+//! The stand-in as a destination of the contract suite and the drill.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use weir_model::Dataset;
+use weir_sinks::Sink;
+use weir_sinks::contract::Destination;
+use weir_sinks::snowflake::{SnowflakeAuth, SnowflakeConfig, SnowflakeSink};
+
+use super::auth::{ACCOUNT, KEY_FILE, ROLE, USER};
+use super::{Emulator, decode};
+
+/// The stand-in, and how sinks get there.
+pub(crate) struct Snow {
+    pub(crate) emulator: Emulator,
+    pub(crate) config: SnowflakeConfig,
+}
+
+impl Snow {
+    /// A new account without a limit of requests, and a configuration that polls often.
+    pub(crate) async fn start() -> Self {
+        let emulator = Emulator::start().await;
+        emulator.requests_per_second(usize::MAX);
+        let config = SnowflakeConfig {
+            account: ACCOUNT.to_lowercase(),
+            url: format!("https://{}", emulator.address),
+            user: USER.to_lowercase(),
+            role: ROLE.to_lowercase(),
+            auth: SnowflakeAuth::KeyPair {
+                private_key_file: KEY_FILE.into(),
+            },
+            warehouse: "loading".to_owned(),
+            requests_per_second: 100_000,
+            commit_poll: Duration::from_millis(5),
+            connect_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(2),
+            tls_ca_file: Some(emulator.ca_file()),
+            ..SnowflakeConfig::default()
+        };
+        Self { emulator, config }
+    }
+
+    /// A sink that is opened anew.
+    pub(crate) fn open(&self) -> SnowflakeSink {
+        SnowflakeSink::new("snowflake", self.config.clone()).unwrap()
+    }
+
+    /// All rows, of all databases.
+    pub(crate) fn all(&self, dataset: Dataset) -> Vec<Map<String, Value>> {
+        let mut databases = Vec::new();
+        self.emulator
+            .catalog(|c| databases.clone_from(&c.databases));
+        let rows = databases
+            .iter()
+            .flat_map(|d| self.emulator.rows_in(d, dataset.name()));
+        rows.collect()
+    }
+}
+
+#[async_trait]
+impl Destination for Snow {
+    async fn sink(&self) -> Arc<dyn Sink> {
+        Arc::new(self.open())
+    }
+
+    async fn rows(&self, dataset: Dataset) -> Vec<RecordBatch> {
+        vec![decode::batch(dataset, &self.all(dataset))]
+    }
+}
+
+/// The same for the drill, which looks at names alone.
+pub(crate) struct Names(pub(crate) Snow);
+
+#[async_trait]
+impl Destination for Names {
+    async fn sink(&self) -> Arc<dyn Sink> {
+        self.0.sink().await
+    }
+
+    async fn rows(&self, dataset: Dataset) -> Vec<RecordBatch> {
+        vec![decode::names(&self.0.all(dataset))]
+    }
+}
