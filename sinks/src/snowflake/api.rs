@@ -18,8 +18,6 @@ use super::error::{Reaction, Refusal, SnowflakeError};
 
 /// A request that is not answered well is sent so often within one attempt.
 const SENDS_MAX: u32 = 3;
-/// The first pause between two sends; it doubles.
-const RESEND_PAUSE: Duration = Duration::from_millis(100);
 /// A longer wait than this is left to the delivery loop.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 /// Characters of a message that are kept.
@@ -185,7 +183,7 @@ impl Api {
                 SnowflakeError::Unreachable { .. } => Reaction::Resend,
                 error => error.refusal().map_or(Reaction::Wrong, Refusal::reaction),
             };
-            let wait = RESEND_PAUSE * 2_u32.pow(sends);
+            let wait = self.config.resend_pause * sends;
             let wait = error.refusal().and_then(|r| r.after).unwrap_or(wait);
             match reaction {
                 Reaction::Refresh if !refreshed => {

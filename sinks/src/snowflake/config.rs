@@ -165,6 +165,9 @@ pub struct SnowflakeConfig {
     /// After how long it is asked for the first time whether rows are committed; the pauses grow to
     /// a second.
     pub commit_poll: Duration,
+    /// The first pause before a request that failed is sent again, within one attempt; the second
+    /// is twice as long.
+    pub resend_pause: Duration,
     /// Certificates, in PEM, that are trusted besides those of the system.
     pub tls_ca_file: Option<PathBuf>,
     /// For `mode: stage`.
@@ -201,6 +204,7 @@ impl Default for SnowflakeConfig {
             commit_timeout: Duration::from_secs(60),
             takeover_timeout: Duration::from_secs(30),
             commit_poll: Duration::from_millis(50),
+            resend_pause: Duration::from_millis(200),
             tls_ca_file: None,
             stage: SnowflakeStage::default(),
         }

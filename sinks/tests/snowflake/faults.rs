@@ -33,6 +33,7 @@ async fn every_answer_of_the_table_ends_in_each_row_once() {
         Trouble::Hangup,
     ];
     let snow = Snow::start().await;
+    snow.emulator.commit_delay(Duration::from_millis(2));
     let sink = snow.open();
     write(&sink, &run([1])).await;
     let mut number = 1;

@@ -14,7 +14,6 @@ mod snowpipe;
 mod doubts;
 mod faults;
 mod modes;
-mod official;
 mod wrong;
 
 use std::sync::Arc;
@@ -137,7 +136,7 @@ async fn it_holds_with_a_database_for_each_tenant() {
     });
     assert_holds(&snow).await;
     for (database, tenant) in [("WEIR_ACME", "acme"), ("WEIR_GLOBEX-2", "globex-2")] {
-        let rows = snow.emulator.rows_in(database, "spans");
+        let rows = snow.emulator.rows_in(database, "spans", 0);
         assert!(rows.len() > 100);
         assert!(rows.iter().all(|row| row["TENANT_ID"] == tenant));
     }

@@ -1,8 +1,11 @@
 //! The other modes, credentials, pipes and tables of an earlier version.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use weir_sinks::contract::Destination;
 use weir_sinks::snowflake::{
@@ -104,6 +107,16 @@ async fn statements_that_take_long_and_answers_in_partitions_are_read_whole() {
 struct Files {
     folder: tempfile::TempDir,
     database: &'static str,
+    /// Files that were read before: they never change.
+    read: Mutex<BTreeMap<PathBuf, Vec<RecordBatch>>>,
+}
+
+fn files(database: &'static str) -> Files {
+    Files {
+        folder: tempfile::tempdir().unwrap(),
+        database,
+        read: Mutex::default(),
+    }
 }
 
 impl Files {
@@ -119,7 +132,7 @@ impl Files {
         }
     }
 
-    fn paths(&self, dataset: Dataset) -> Vec<std::path::PathBuf> {
+    fn paths(&self, dataset: Dataset) -> Vec<PathBuf> {
         let mut folders = vec![self.folder.path().join(dataset.name())];
         let mut files = Vec::new();
         while let Some(folder) = folders.pop() {
@@ -143,37 +156,60 @@ impl Destination for Files {
     }
 
     async fn rows(&self, dataset: Dataset) -> Vec<RecordBatch> {
+        let mut read = self.read.lock();
         let mut all = Vec::new();
         for path in self.paths(dataset) {
-            let file = std::fs::File::open(path).unwrap();
-            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-            for rows in reader.build().unwrap() {
-                let rows = rows.unwrap();
-                let schema = dataset.schema();
-                let columns = schema.fields().iter().zip(rows.columns());
-                let columns = columns.map(|(field, column)| {
-                    if column.data_type() == field.data_type() {
-                        return Arc::clone(column);
-                    }
-                    decode::parsed(field, column.as_string::<i32>())
-                });
-                let columns = columns.collect();
-                all.push(RecordBatch::try_new(Arc::clone(&schema), columns).unwrap());
-            }
+            let rows = read.entry(path);
+            let rows = rows.or_insert_with_key(|path| read_file(dataset, path));
+            all.extend(rows.iter().cloned());
         }
         all
     }
 }
 
+/// The rows of a file, nested columns as what their JSON says.
+fn read_file(dataset: Dataset, path: &Path) -> Vec<RecordBatch> {
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let schema = dataset.schema();
+    let pieces = reader.build().unwrap().map(|rows| {
+        let rows = rows.unwrap();
+        let columns = schema.fields().iter().zip(rows.columns());
+        let columns = columns.map(|(field, column)| {
+            if column.data_type() == field.data_type() {
+                return Arc::clone(column);
+            }
+            decode::parsed(field, column.as_string::<i32>())
+        });
+        RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()
+    });
+    pieces.collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_a_stage_hold_what_every_sink_must() {
-    for database in ["weir", "weir_{tenant}"] {
-        let files = Files {
-            folder: tempfile::tempdir().unwrap(),
-            database,
-        };
-        assert_holds(&files).await;
-        let engine = files.sink().await.probe().await.unwrap();
-        assert_eq!(engine.name, "snowflake-stage");
+    let files = files("weir");
+    assert_holds(&files).await;
+    let engine = files.sink().await.probe().await.unwrap();
+    assert_eq!(engine.name, "snowflake-stage");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_tenants_with_databases_of_their_own_lie_apart() {
+    let files = files("weir_{tenant}");
+    let sink = files.sink().await;
+    for stored in [120, 0] {
+        let receipt = sink.write(&run(1..=2)).await.unwrap();
+        assert_eq!(receipt.rows, stored);
     }
+    assert_eq!(sink.count(DATASET, &node()).await.unwrap(), 120);
+    let paths = files.paths(DATASET);
+    let of = |tenant: &str| {
+        let folder = format!("database=WEIR_{tenant}");
+        let ours = |p: &&PathBuf| p.iter().any(|part| part == folder.as_str());
+        paths.iter().filter(ours).count()
+    };
+    assert_eq!((of("ACME"), of("GLOBEX-2"), paths.len()), (2, 2, 4));
+    let rows = files.rows(DATASET).await;
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 120);
 }

@@ -1,6 +1,7 @@
 //! Named and elastic channels.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -204,7 +205,7 @@ impl Channels {
                 for row in rows {
                     match table.take(&row) {
                         Ok(row) => {
-                            table.rows.push(row);
+                            table.rows.push(Arc::new(row));
                             channel.inserted += 1;
                         }
                         Err(why) => {
@@ -277,7 +278,7 @@ impl Channels {
             }
             if let Some(table) = catalog.tables.get_mut(&table) {
                 let taken = rows.iter().filter_map(|row| table.take(row).ok());
-                let taken: Vec<_> = taken.collect();
+                let taken: Vec<_> = taken.map(Arc::new).collect();
                 table.rows.extend(taken);
             }
             return Ok(Answer::json(200, &json!({"message": "OK"})));

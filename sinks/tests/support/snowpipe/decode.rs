@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use weir_model::Dataset;
 
 /// The rows in the dataset's sealed schema.
-pub(crate) fn batch(dataset: Dataset, rows: &[Map<String, Value>]) -> RecordBatch {
+pub(crate) fn batch(dataset: Dataset, rows: &[Arc<Map<String, Value>>]) -> RecordBatch {
     let schema = dataset.schema();
     let columns = schema.fields().iter().map(|field| {
         let name = field.name().to_uppercase();
@@ -23,7 +23,7 @@ pub(crate) fn batch(dataset: Dataset, rows: &[Map<String, Value>]) -> RecordBatc
 }
 
 /// The names of rows alone: what counting them needs.
-pub(crate) fn names(rows: &[Map<String, Value>]) -> RecordBatch {
+pub(crate) fn names(rows: &[Arc<Map<String, Value>>]) -> RecordBatch {
     let column = |name: &str, kind: DataType| {
         let upper = name.to_uppercase();
         let values: Vec<Option<&Value>> = rows.iter().map(|row| row.get(&upper)).collect();

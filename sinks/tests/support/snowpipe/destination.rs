@@ -1,10 +1,12 @@
 //! The stand-in as a destination of the contract suite and the drill.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use weir_model::Dataset;
 use weir_sinks::Sink;
@@ -18,6 +20,8 @@ use super::{Emulator, decode};
 pub(crate) struct Snow {
     pub(crate) emulator: Emulator,
     pub(crate) config: SnowflakeConfig,
+    /// What was decoded of a table before, and how many rows that were: rows are only added.
+    decoded: Mutex<BTreeMap<(String, Dataset), (usize, Vec<RecordBatch>)>>,
 }
 
 impl Snow {
@@ -38,10 +42,15 @@ impl Snow {
             commit_poll: Duration::from_millis(5),
             connect_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(2),
+            resend_pause: Duration::from_millis(3),
             tls_ca_file: Some(emulator.ca_file()),
             ..SnowflakeConfig::default()
         };
-        Self { emulator, config }
+        Self {
+            emulator,
+            config,
+            decoded: Mutex::default(),
+        }
     }
 
     /// A sink that is opened anew.
@@ -49,14 +58,19 @@ impl Snow {
         SnowflakeSink::new("snowflake", self.config.clone()).unwrap()
     }
 
-    /// All rows, of all databases.
-    pub(crate) fn all(&self, dataset: Dataset) -> Vec<Map<String, Value>> {
+    fn databases(&self) -> Vec<String> {
         let mut databases = Vec::new();
         self.emulator
             .catalog(|c| databases.clone_from(&c.databases));
+        databases
+    }
+
+    /// All rows, of all databases.
+    pub(crate) fn all(&self, dataset: Dataset) -> Vec<Arc<Map<String, Value>>> {
+        let databases = self.databases();
         let rows = databases
             .iter()
-            .flat_map(|d| self.emulator.rows_in(d, dataset.name()));
+            .flat_map(|d| self.emulator.rows_in(d, dataset.name(), 0));
         rows.collect()
     }
 }
@@ -68,7 +82,22 @@ impl Destination for Snow {
     }
 
     async fn rows(&self, dataset: Dataset) -> Vec<RecordBatch> {
-        vec![decode::batch(dataset, &self.all(dataset))]
+        let mut all = Vec::new();
+        for database in self.databases() {
+            let key = (database.clone(), dataset);
+            let mut decoded = self.decoded.lock();
+            let (known, batches) = decoded.entry(key).or_default();
+            let new = self.emulator.rows_in(&database, dataset.name(), *known);
+            *known += new.len();
+            if !new.is_empty() {
+                batches.push(decode::batch(dataset, &new));
+            }
+            all.extend(batches.iter().cloned());
+        }
+        if all.is_empty() {
+            all.push(RecordBatch::new_empty(dataset.schema()));
+        }
+        all
     }
 }
 

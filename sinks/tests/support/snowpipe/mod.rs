@@ -398,8 +398,14 @@ impl Emulator {
         });
     }
 
-    /// The committed rows of `table` in `database`, in the order in which they came.
-    pub(crate) fn rows_in(&self, database: &str, table: &str) -> Vec<Map<String, Value>> {
+    /// The committed rows of `table` in `database` after the first `known`, in the order in which
+    /// they came.
+    pub(crate) fn rows_in(
+        &self,
+        database: &str,
+        table: &str,
+        known: usize,
+    ) -> Vec<Arc<Map<String, Value>>> {
         let mut state = self.world.state.lock();
         let State {
             catalog, channels, ..
@@ -411,7 +417,8 @@ impl Emulator {
             table.to_uppercase(),
         );
         let table = catalog.tables.get(&place);
-        table.map_or_else(Vec::new, |t| t.rows.clone())
+        let rows = table.map_or(&[][..], |t| &t.rows);
+        rows.iter().skip(known).cloned().collect()
     }
 
     /// How many appends channels have taken, how often they were opened, and their last tokens, by

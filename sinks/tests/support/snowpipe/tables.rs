@@ -1,6 +1,7 @@
 //! Tables with Snowflake's types: what a column takes, and what it makes of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -134,7 +135,7 @@ pub(crate) struct Column {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) columns: Vec<Column>,
-    pub(crate) rows: Vec<Map<String, Value>>,
+    pub(crate) rows: Vec<Arc<Map<String, Value>>>,
     /// The row of this batch and number is rejected: a stand-in for what cannot be loaded.
     pub(crate) poison: Option<(i64, i32)>,
 }

@@ -1,4 +1,5 @@
-//! The Snowflake sink's drill of exactness with 2,000 batches.
+//! The Snowflake sink's drill of exactness with 2,000 batches, and Snowflake's own client at the
+//! stand-in that the sink is tested at.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,9 +8,11 @@
     reason = "a test may stop at once, and helpers are no test functions to the lint"
 )]
 
-#[path = "support/snowpipe/mod.rs"]
+#[path = "../support/snowpipe/mod.rs"]
 #[allow(dead_code, reason = "the quick tests use the rest of it")]
 mod snowpipe;
+
+mod official;
 
 use std::time::Duration;
 
@@ -18,9 +21,18 @@ use weir_sinks::testing::{Drill, FaultProxy};
 use snowpipe::Trouble;
 use snowpipe::destination::{Names, Snow};
 
+/// Whether to leave this out: heavy tests run with `WEIR_HEAVY=1` alone.
+fn skip_unless_heavy() -> bool {
+    let heavy = std::env::var("WEIR_HEAVY").is_ok_and(|value| value == "1");
+    if !heavy {
+        println!("not run: heavy tier (set WEIR_HEAVY=1)");
+    }
+    !heavy
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_batches_through_a_bad_network_each_row_once() {
-    if std::env::var_os("WEIR_HEAVY").is_none_or(|value| value != "1") {
+    if skip_unless_heavy() {
         return;
     }
     let mut snow = Snow::start().await;

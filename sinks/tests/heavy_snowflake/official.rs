@@ -4,10 +4,11 @@
 use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::*;
+use crate::snowpipe::destination::Snow;
 use crate::snowpipe::{Trouble, auth, integer, variant};
 
 const SCRIPT: &str = concat!(
@@ -93,6 +94,9 @@ fn has_client(python: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_client_delivers_once() {
+    if crate::skip_unless_heavy() {
+        return;
+    }
     let Ok(python) = std::env::var("WEIR_TEST_PYTHON") else {
         return not_run("Snowflake's client: WEIR_TEST_PYTHON is not set");
     };
@@ -104,7 +108,7 @@ async fn the_official_client_delivers_once() {
     snow.emulator.commit_delay(Duration::from_millis(300));
     let columns = [("SEQ", integer()), ("V", variant())];
     snow.emulator.make_table("EVENTS", &columns);
-    let rows = || snow.emulator.rows_in("WEIR", "EVENTS").len();
+    let rows = || snow.emulator.rows_in("WEIR", "EVENTS", 0).len();
 
     let mut client = Client::start(&python, &snow);
     for _ in 0..3_000 {
@@ -140,7 +144,7 @@ async fn the_official_client_delivers_once() {
         said.contains("again"),
         "the invalid channel was met: {said}"
     );
-    let found = snow.emulator.rows_in("WEIR", "EVENTS");
+    let found = snow.emulator.rows_in("WEIR", "EVENTS", 0);
     let found: Vec<u64> = found
         .iter()
         .map(|row| row["SEQ"].as_str().unwrap().parse().unwrap())
