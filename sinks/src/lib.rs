@@ -22,10 +22,13 @@ pub mod dead;
 pub mod delivery;
 pub mod lake;
 pub mod memory;
+pub mod outbound;
+mod secret;
 mod sink;
 pub mod snowflake;
 pub mod testing;
 
 pub use dead::{DeadError, DeadLetter, DeadLetters, layouts as dead_layouts};
 pub use delivery::{DatasetStatus, Delivery, DeliveryConfig, DeliveryStatus};
+pub use secret::Secret;
 pub use sink::{Engine, Part, PartId, Receipt, Sink, SinkError};

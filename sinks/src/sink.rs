@@ -15,8 +15,9 @@ pub type SinkError = Box<dyn Classify + Send + Sync>;
 /// What a sink is offered: a batch, or a fixed range of its rows.
 ///
 /// A range is by `_row`, so each row keeps its name (`_node`, `_batch`, `_row`) wherever it goes.
-/// Once a range was offered it is never offered cut in another way, on no restart: a sink may
-/// deduplicate by [`PartId`].
+/// A row may be missing from a range, since not every row goes to every sink, and then it is
+/// missing each time. Once a range was offered it is never offered cut in another way, on no
+/// restart: a sink may deduplicate by [`PartId`].
 #[derive(Clone, Debug)]
 pub struct Part {
     batch: Batch,
@@ -55,17 +56,14 @@ impl fmt::Display for PartId {
 impl Part {
     /// The batch as it is.
     pub fn whole(batch: Batch) -> Self {
-        let end = rows_of(&batch);
-        Self {
-            batch,
-            rows: 0..end,
-        }
+        let rows = 0..batch.end();
+        Self { batch, rows }
     }
 
-    /// The rows of `batch` whose `_row` lies in `rows`; `None` where the batch has not all of
-    /// them, or there is none.
+    /// The rows of `batch` whose `_row` lies in `rows`; `None` where the range goes beyond the
+    /// batch, or is empty.
     pub fn piece(batch: Batch, rows: Range<i32>) -> Option<Self> {
-        let sound = 0 <= rows.start && rows.start < rows.end && rows.end <= rows_of(&batch);
+        let sound = 0 <= rows.start && rows.start < rows.end && rows.end <= batch.end();
         sound.then_some(Self { batch, rows })
     }
 
@@ -93,42 +91,55 @@ impl Part {
 
     /// Whether it is all of its batch.
     pub fn is_whole(&self) -> bool {
-        self.rows == (0..rows_of(&self.batch))
+        self.rows == (0..self.batch.end())
     }
 
     /// Whether its batch ends with it.
     pub fn is_last(&self) -> bool {
-        self.rows.end == rows_of(&self.batch)
+        self.rows.end == self.batch.end()
     }
 
-    /// How many rows.
+    /// How many rows; fewer than the range is long where rows are missing.
     pub fn len(&self) -> usize {
-        usize::try_from(self.rows.end - self.rows.start).unwrap_or(0)
+        self.batch.places(self.rows.clone()).len()
     }
 
-    /// Never: a part has at least one row.
+    /// Whether every row of the range is missing. A sink is never offered such a part.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
-    /// The rows, in the dataset's sealed schema; nothing is copied.
+    /// The rows, in the dataset's sealed schema and the order of `_row`; nothing is copied.
     pub fn rows(&self) -> RecordBatch {
-        let start = usize::try_from(self.rows.start).unwrap_or(0);
-        self.batch.rows().slice(start, self.len())
+        let places = self.batch.places(self.rows.clone());
+        self.batch.rows().slice(places.start, places.len())
+    }
+
+    /// The same rows in parts of at most `rows` rows, in order: always cut the same way.
+    pub fn chunks(&self, rows: usize) -> Vec<Self> {
+        let places = self.batch.places(self.rows.clone());
+        let cuts = places.clone().step_by(rows.max(1)).skip(1);
+        let cuts = cuts.filter_map(|place| self.batch.row_at(place));
+        let mut chunks = Vec::new();
+        let mut start = self.rows.start;
+        for end in cuts.chain([self.rows.end]) {
+            chunks.extend(Self::piece(self.batch.clone(), start..end));
+            start = end;
+        }
+        chunks
     }
 
     /// The two halves, in order; `None` for a single row.
     pub(crate) fn halves(&self) -> Option<(Self, Self)> {
-        let middle = self.rows.start + (self.rows.end - self.rows.start) / 2;
+        let places = self.batch.places(self.rows.clone());
+        if places.len() < 2 {
+            return None;
+        }
+        let middle = self.batch.row_at(places.start + places.len() / 2)?;
         let first = Self::piece(self.batch.clone(), self.rows.start..middle)?;
         let second = Self::piece(self.batch.clone(), middle..self.rows.end)?;
         Some((first, second))
     }
-}
-
-fn rows_of(batch: &Batch) -> i32 {
-    // A batch is sealed with 32-bit row numbers, so its rows always fit.
-    i32::try_from(batch.rows().num_rows()).unwrap_or(i32::MAX)
 }
 
 /// A destination holds the rows, and its readers can see them.

@@ -21,27 +21,32 @@ const IN_MEMORY_TIMES: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Metered {
     budget: Budget,
-    /// What all commits under way take, counted or not.
-    taken: AtomicUsize,
+    /// What all writes under way take, to any sink, counted or not.
+    taken: Arc<AtomicUsize>,
     sink: Arc<dyn Sink>,
     commits: Arc<Histogram>,
     telemetry: Telemetry,
 }
 
 impl Metered {
-    /// Watches `sink`, whose memory is part of `budget`.
-    pub(crate) fn new(sink: Arc<dyn Sink>, telemetry: Telemetry, budget: Budget) -> Self {
+    /// Watches `sink`, whose memory is part of `budget`; `taken` is what the writes of all sinks
+    /// take together.
+    pub(crate) fn new(
+        sink: Arc<dyn Sink>,
+        telemetry: Telemetry,
+        (budget, taken): (Budget, Arc<AtomicUsize>),
+    ) -> Self {
         Self {
             budget,
-            taken: AtomicUsize::new(0),
+            taken,
             sink,
             commits: Arc::new(Histogram::new(SECONDS)),
             telemetry,
         }
     }
 
-    /// Counts what a commit of `run` takes. Requests must go on meanwhile, also while a silent lake
-    /// keeps commits of all datasets waiting: together they take no more than half of the budget.
+    /// Counts what a commit of `run` takes. Requests must go on meanwhile, also while silent sinks
+    /// keep commits of all datasets waiting: together they take no more than half of the budget.
     fn claim(&self, run: &[Part]) -> Claim<'_> {
         let rows = run.iter().map(|part| bytes_of(part.batch().rows()));
         let bytes = rows.sum::<usize>().saturating_mul(IN_MEMORY_TIMES);
@@ -136,7 +141,7 @@ mod tests {
         let sink = Metered::new(
             Arc::new(MemorySink::new("memory")),
             telemetry,
-            budget.clone(),
+            (budget.clone(), Arc::default()),
         );
         let first = sink.claim(&run);
         assert_eq!(budget.used(), rows * IN_MEMORY_TIMES);

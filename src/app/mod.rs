@@ -26,6 +26,7 @@ pub(crate) mod reach;
 pub(crate) mod resends;
 pub(crate) mod rollups;
 pub(crate) mod running;
+pub(crate) mod sinks;
 pub(crate) mod start_error;
 pub(crate) mod together;
 

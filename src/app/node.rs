@@ -21,6 +21,7 @@ use crate::app::ledger::Booking;
 use crate::app::prices::PriceBook;
 use crate::app::reach::Reached;
 use crate::app::running::Addresses;
+use crate::app::sinks::Fanout;
 use crate::http::refusal::Refusal;
 use crate::http::tls::Certificates;
 use crate::telemetry::Telemetry;
@@ -42,6 +43,8 @@ pub(crate) struct Node {
     pub(crate) lake: Arc<Lake>,
     /// The way from the one to the other.
     pub(crate) delivery: Delivery,
+    /// The way from the log to the other sinks.
+    pub(crate) fanout: Fanout,
     /// The ledger, where it is switched on.
     pub(crate) booking: Option<Booking>,
     /// What the lake refused for good.

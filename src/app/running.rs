@@ -30,6 +30,7 @@ use crate::app::parts::{self, Stores};
 use crate::app::prices::{self, PriceBook};
 use crate::app::reach;
 use crate::app::rollups;
+use crate::app::sinks::Fanout;
 pub(crate) use crate::app::start_error::StartError;
 use crate::config::{Config, Listen};
 use crate::http::conn::Host;
@@ -195,7 +196,8 @@ impl App {
                 booking.stop().await;
             }
         };
-        tokio::join!(requests, self.node.delivery.stop(), booking);
+        let sinks = self.node.fanout.stop();
+        tokio::join!(requests, self.node.delivery.stop(), sinks, booking);
         self.node.log.close().await?;
         self.node.telemetry.stop().await;
         Ok(())
@@ -329,7 +331,9 @@ fn build(
         .with_flush_rows(parts::size(config.lake.flush_rows));
     let base = Base::take(&log, &dead).map_err(|e| state("dead letters")(e.into()))?;
     let telemetry = telemetry::start();
-    let sink = Metered::new(Arc::new(sink), telemetry.clone(), budget);
+    let memory = (budget, Arc::default());
+    let fanout = Fanout::start(config, &log, &dead, (telemetry.clone(), memory.clone()))?;
+    let sink = Metered::new(Arc::new(sink), telemetry.clone(), memory);
     let commits = sink.commits();
     let delivery = Delivery::start(
         Arc::new(sink),
@@ -351,6 +355,7 @@ fn build(
         log,
         lake,
         delivery,
+        fanout,
         dead,
         question_bytes_max: parts::question_bytes_max(config),
         base,

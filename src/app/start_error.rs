@@ -89,6 +89,14 @@ pub(crate) enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// A sink's configuration cannot be used.
+    #[error("`sinks.{name}` cannot be used: {why}")]
+    Sink {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// Other machines could reach the node without a key.
     #[error(
         "{address} can be reached by other machines, and there is no key: make one with \
@@ -151,6 +159,7 @@ impl StartError {
             Self::InUse { .. } => Exit::IN_USE,
             Self::NoKeys { .. }
             | Self::Insecure { .. }
+            | Self::Sink { .. }
             | Self::Tls { .. }
             | Self::Mapping { .. }
             | Self::Prices { .. } => Exit::USAGE,

@@ -1,24 +1,39 @@
 //! `weir config check|print|schema|docs`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Subcommand;
 
+use crate::app::sinks::{build, told};
 use crate::cli::exit::Exit;
 use crate::cli::out;
-use crate::config::{Sources, document, load};
+use crate::config::{Faults, Sources, document, load};
+
+/// How long a sink has to say what it is.
+const PROBE_MAX: Duration = Duration::from_secs(20);
 
 /// What can be done with the configuration.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
     /// Report every fault of the file and the environment; exit code 2 where there is one.
-    Check(Source),
+    Check(Check),
     /// Print what is in force, secrets masked.
     Print(Source),
     /// Print the JSON Schema of the file.
     Schema,
     /// Print the reference page.
     Docs,
+}
+
+/// What is checked.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    source: Source,
+    /// Also ask every sink what it is and whether it can be used; exit code 1 where one cannot.
+    #[arg(long)]
+    connect: bool,
 }
 
 /// Which configuration.
@@ -44,12 +59,9 @@ pub(crate) fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 /// Runs it.
-pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
+pub(crate) async fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Check(source) => {
-            load(&source.sources())?;
-            out::line("the configuration is good")?;
-        }
+        Command::Check(check) => return Box::pin(run_check(check)).await,
         Command::Print(source) => {
             out::bytes(document::yaml(&load(&source.sources())?).as_bytes())?;
         }
@@ -57,6 +69,42 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Docs => out::bytes(document::markdown().as_bytes())?,
     }
     Ok(Exit::OK)
+}
+
+async fn run_check(check: Check) -> anyhow::Result<Exit> {
+    let config = load(&check.source.sources())?;
+    let (mut sinks, mut faults) = (Vec::new(), Vec::new());
+    for (name, sink) in &config.sinks {
+        match build(name, sink) {
+            Ok(built) => sinks.push(built),
+            Err(error) => faults.push(format!("`sinks.{name}`: {}", told(error.as_ref()))),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Faults(faults).into());
+    }
+    out::line("the configuration is good")?;
+    let mut exit = Exit::OK;
+    for sink in sinks.iter().filter(|_| check.connect) {
+        let probed = tokio::time::timeout(PROBE_MAX, sink.probe()).await;
+        let line = match probed {
+            Ok(Ok(engine)) => format!("sink {}: {} {}", sink.name(), engine.name, engine.version),
+            Ok(Err(error)) => {
+                exit = Exit::FAILURE;
+                format!("sink {}: NOT usable: {}", sink.name(), told(error.as_ref()))
+            }
+            Err(_) => {
+                exit = Exit::FAILURE;
+                let seconds = PROBE_MAX.as_secs();
+                format!(
+                    "sink {}: NOT usable: no answer within {seconds} s",
+                    sink.name()
+                )
+            }
+        };
+        out::line(line.trim_end())?;
+    }
+    Ok(exit)
 }
 
 impl Source {

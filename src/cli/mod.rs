@@ -122,7 +122,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Config(command) => config::run(command),
+        Command::Config(command) => block_on(config::run(command)),
         Command::Schema => schema::run(),
         Command::Connect(args) => connect::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -6,7 +6,9 @@ use saphyr::{MarkedYaml, Marker, ScanError, YamlData, YamlLoader};
 use saphyr_parser::Parser;
 
 use crate::config::setting::{Kind, Value};
+use crate::config::sinks::{self, SinkEntry};
 use crate::config::table::{self, SETTINGS};
+use crate::config::tree::{Wrong, tree};
 
 /// Where in a file something stands; both count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +39,8 @@ impl fmt::Display for Place {
 pub(crate) struct Reading {
     /// Settings by their index in [`SETTINGS`], in the file's order.
     pub(crate) values: Vec<(usize, Value)>,
+    /// Settings of sinks, in the file's order.
+    pub(crate) sinks: Vec<(Place, SinkEntry)>,
     /// What is wrong, in the file's order.
     pub(crate) faults: Vec<(Place, String)>,
 }
@@ -124,6 +128,12 @@ impl Reading {
     }
 
     fn entry(&mut self, path: &str, place: Place, value: &MarkedYaml<'_>) {
+        if path == sinks::SECTION {
+            let mut wrong = Wrong::default();
+            let below = tree(value, &mut wrong);
+            self.sinks.extend(sinks::entries(&below, &mut wrong));
+            return self.faults.extend(wrong.0);
+        }
         if let Some(index) = SETTINGS.iter().position(|s| s.path == path) {
             return self.setting(index, place, value);
         }
@@ -188,6 +198,7 @@ fn nearest(path: &str) -> Option<&'static str> {
         .iter()
         .filter_map(|s| Some(s.path.split_once('.')?.0));
     let known = SETTINGS.iter().map(|s| s.path).chain(sections);
+    let known = known.chain([sinks::SECTION]);
     table::nearest(path, known).or_else(|| {
         // The right name in the wrong section, or in none.
         let last = path.rsplit('.').next().unwrap_or(path);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use weir_model::TenantId;
 
 use crate::config::setting::{Kind, Value};
+use crate::config::sinks::{self, SinkEntry};
 use crate::config::table::{self, SETTINGS};
 use crate::config::{Config, file};
 
@@ -68,10 +69,14 @@ const OTHER_VARIABLES: [&str; 6] = [
 pub(crate) fn load(sources: &Sources) -> Result<Config, Faults> {
     let mut config = Config::default();
     let mut faults = Vec::new();
+    let mut of_sinks = Vec::new();
     if let Some(path) = &sources.file {
-        read_file(path, &mut config, &mut faults);
+        of_sinks = read_file(path, &mut config, &mut faults);
     }
     for (name, text) in &sources.environment {
+        if name.starts_with(sinks::VARIABLES) {
+            continue;
+        }
         let found = SETTINGS.iter().find(|s| s.env() == *name);
         match found {
             Some(setting) => match setting.kind.read(text) {
@@ -81,7 +86,16 @@ pub(crate) fn load(sources: &Sources) -> Result<Config, Faults> {
             None => faults.extend(unknown_variable(name)),
         }
     }
+    let flags = sources.flags.iter();
+    let flags = flags.filter_map(|(name, text)| SinkEntry::of_flag(name, text));
+    let of_flags: Vec<SinkEntry> = flags.collect();
+    let of_variables = sinks::of_variables(&sources.environment, &of_sinks, &mut faults);
+    of_sinks.extend(of_variables.into_iter().chain(of_flags));
+    config.sinks = sinks::assemble(of_sinks, &mut faults);
     for (name, text) in &sources.flags {
+        if SinkEntry::of_flag(name, text).is_some() {
+            continue;
+        }
         let Some(setting) = table::find(name) else {
             let hint = table::nearest(name, SETTINGS.iter().map(|s| s.path));
             let hint = hint.map_or_else(String::new, |h| format!("; did you mean `{h}`?"));
@@ -101,11 +115,15 @@ pub(crate) fn load(sources: &Sources) -> Result<Config, Faults> {
     }
 }
 
-fn read_file(path: &Path, config: &mut Config, faults: &mut Vec<String>) {
+/// Reads the file into `config`, and gives its settings of sinks.
+fn read_file(path: &Path, config: &mut Config, faults: &mut Vec<String>) -> Vec<SinkEntry> {
     let shown = path.display();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) => return faults.push(format!("{shown}: {error}")),
+        Err(error) => {
+            faults.push(format!("{shown}: {error}"));
+            return Vec::new();
+        }
     };
     let reading = file::read(&text);
     for (place, why) in reading.faults {
@@ -116,6 +134,10 @@ fn read_file(path: &Path, config: &mut Config, faults: &mut Vec<String>) {
             (setting.set)(config, value);
         }
     }
+    let of_sinks = reading.sinks.into_iter();
+    of_sinks
+        .map(|(place, entry)| entry.at(format!("{shown}:{place}")))
+        .collect()
 }
 
 /// A variable that is nearly a setting is a slip; others may be anybody's.

@@ -15,6 +15,7 @@ pub(crate) mod load;
 pub(crate) mod mapping_file;
 pub(crate) mod prices_file;
 pub(crate) mod setting;
+pub(crate) mod sinks;
 pub(crate) mod table;
 pub(crate) mod tree;
 
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use load::{Faults, Sources, load};
+pub(crate) use sinks::{SinkConfig, Sinks, Target};
 
 /// Everything that can be set, as the program uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub(crate) struct Config {
     pub(crate) state: State,
     /// What a tenant may use that has no quotas of its own.
     pub(crate) quota: Quota,
+    /// Where rows go besides the lake, by name.
+    pub(crate) sinks: Sinks,
 }
 
 /// Where the node listens.
@@ -397,6 +401,7 @@ impl Default for Config {
                 storage: None,
                 burst: Duration::from_secs(10),
             },
+            sinks: Sinks::new(),
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     OneOf(&'static [&'static str]),
     /// Names and texts.
     Map,
+    /// Texts, one after the other.
+    List,
 }
 
 /// A setting's value, read.
@@ -49,11 +51,23 @@ pub(crate) enum Value {
     Ceiling(Option<u64>),
     /// See [`Kind::Map`].
     Map(BTreeMap<String, String>),
+    /// See [`Kind::List`].
+    List(Vec<String>),
 }
 
-/// One row of the table of settings.
-#[derive(Clone, Copy)]
-pub(crate) struct Setting {
+/// What a source gives for a setting, before it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// One text, as everywhere but in files.
+    Text(String),
+    /// Texts, one after the other.
+    List(Vec<String>),
+    /// Names and texts.
+    Map(BTreeMap<String, String>),
+}
+
+/// One row of a table of settings of `C`.
+pub(crate) struct Setting<C: 'static = Config> {
     /// The name with dots, as `wal.segment_size`.
     pub(crate) path: &'static str,
     /// How its text is read.
@@ -63,12 +77,20 @@ pub(crate) struct Setting {
     /// What it does, in a sentence, for the reference page.
     pub(crate) help: &'static str,
     /// Reads it from a config.
-    pub(crate) get: fn(&Config) -> Value,
+    pub(crate) get: fn(&C) -> Value,
     /// Puts it into a config; a value of another kind changes nothing.
-    pub(crate) set: fn(&mut Config, Value),
+    pub(crate) set: fn(&mut C, Value),
 }
 
-impl std::fmt::Debug for Setting {
+impl<C> Clone for Setting<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Setting<C> {}
+
+impl<C> std::fmt::Debug for Setting<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Setting").field("path", &self.path).finish()
     }
@@ -115,6 +137,29 @@ impl Kind {
                 Err(_) => Err("a number as `5000` or `10MiB`, or `unlimited`, is wanted".into()),
             },
             Self::Map => pairs(text).map(Value::Map),
+            Self::List => {
+                let items = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty());
+                Ok(Value::List(items.map(str::to_owned).collect()))
+            }
+        }
+    }
+
+    /// Takes what a source gives.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kind::read`].
+    pub(crate) fn take(self, given: Given) -> Result<Value, String> {
+        match (self, given) {
+            (Self::Map, Given::Map(map)) => Ok(Value::Map(map)),
+            (Self::List, Given::List(items)) => Ok(Value::List(items)),
+            (kind, Given::Text(text)) => kind.read(&text),
+            (Self::Map, Given::List(_)) => Err("names and texts are wanted, one a line".into()),
+            (Self::List, Given::Map(_)) => Err("a list of texts is wanted".into()),
+            (kind, Given::List(_) | Given::Map(_)) => Err(format!("one {} is wanted", kind.name())),
         }
     }
 
@@ -130,6 +175,7 @@ impl Kind {
             Self::Ceiling => "number or unlimited".into(),
             Self::OneOf(words) => words.join(" or "),
             Self::Map => "map of texts".into(),
+            Self::List => "list of texts".into(),
         }
     }
 }
@@ -148,6 +194,7 @@ impl std::fmt::Display for Value {
                 let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 f.write_str(&pairs.join(","))
             }
+            Self::List(items) => f.write_str(&items.join(",")),
         }
     }
 }

@@ -384,6 +384,7 @@ mod tests {
                 Value::Address(_) => Value::Address(([10, 0, 0, 1], 1).into()),
                 Value::Ceiling(_) => Value::Ceiling(Some(7)),
                 Value::Map(_) => Value::Map([("a".into(), "b".into())].into()),
+                Value::List(_) => Value::List(vec!["a".into()]),
             };
             (setting.set)(&mut config, other.clone());
             assert_eq!((setting.get)(&config), other, "{}", setting.path);

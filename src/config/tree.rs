@@ -63,7 +63,8 @@ pub(crate) fn read(text: &str, wrong: &mut Wrong) -> Tree {
     )
 }
 
-fn tree(yaml: &MarkedYaml<'_>, wrong: &mut Wrong) -> Tree {
+/// The part of a file that begins with `yaml`.
+pub(crate) fn tree(yaml: &MarkedYaml<'_>, wrong: &mut Wrong) -> Tree {
     let place = yaml.span.start.into();
     let node = match &yaml.data {
         _ if file::is_empty(yaml) => Node::Empty,
