@@ -19,5 +19,6 @@ mod splunk_hec;
 mod webhook;
 
 pub use error::OutboundError;
+pub(crate) use http::trusting;
 pub use splunk_hec::{SplunkHecConfig, SplunkHecSink};
 pub use webhook::{WebhookConfig, WebhookSink};

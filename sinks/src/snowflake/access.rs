@@ -1,11 +1,12 @@
 //! Tokens: the account's own, and the one for its streaming service; each renewed before it ends.
 
+use std::path::Path;
+
 use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
 use super::api::{Api, Ask, request_id};
-use super::config::SnowflakeAuth;
 use super::error::SnowflakeError;
 use super::jwt;
 
@@ -38,18 +39,16 @@ impl Api {
     /// What the account itself is asked with, and what kind it is.
     pub(super) fn account_token(&self) -> Result<(String, &'static str), SnowflakeError> {
         let config = &self.config;
-        let file = match &config.auth {
-            SnowflakeAuth::AccessToken(token) => {
-                return Ok((token.expose().to_owned(), "PROGRAMMATIC_ACCESS_TOKEN"));
-            }
-            SnowflakeAuth::KeyPair { private_key_file } => private_key_file,
-        };
+        if !config.token.is_empty() {
+            let token = config.token.expose().to_owned();
+            return Ok((token, "PROGRAMMATIC_ACCESS_TOKEN"));
+        }
         let now = self.now_s();
         let held = self.tokens.lock().account.clone();
         if let Some(held) = held.filter(|h| now < h.until_s) {
             return Ok((held.text, "KEYPAIR_JWT"));
         }
-        let key = jwt::read_key(file)?;
+        let key = jwt::read_key(Path::new(&config.private_key_file))?;
         let text = jwt::sign(&config.account, &config.user, &key, now)?;
         self.tokens.lock().account = Some(Held {
             text: text.clone(),
@@ -141,15 +140,13 @@ impl Api {
     fn form(&self, scope: &str) -> String {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         let grant = "urn:ietf:params:oauth:grant-type:";
-        match &self.config.auth {
-            SnowflakeAuth::KeyPair { .. } => {
-                form.append_pair("grant_type", &format!("{grant}jwt-bearer"));
-            }
-            SnowflakeAuth::AccessToken(token) => {
-                form.append_pair("grant_type", &format!("{grant}token-exchange"))
-                    .append_pair("subject_token_type", "programmatic_access_token")
-                    .append_pair("subject_token", token.expose());
-            }
+        let token = &self.config.token;
+        if token.is_empty() {
+            form.append_pair("grant_type", &format!("{grant}jwt-bearer"));
+        } else {
+            form.append_pair("grant_type", &format!("{grant}token-exchange"))
+                .append_pair("subject_token_type", "programmatic_access_token")
+                .append_pair("subject_token", token.expose());
         }
         form.append_pair("scope", scope).finish()
     }

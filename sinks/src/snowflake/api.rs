@@ -15,6 +15,7 @@ use weir_model::Clock;
 use super::access::Tokens;
 use super::config::SnowflakeConfig;
 use super::error::{Reaction, Refusal, SnowflakeError};
+use crate::outbound::trusting;
 
 /// A request that is not answered well is sent so often within one attempt.
 const SENDS_MAX: u32 = 3;
@@ -61,6 +62,8 @@ pub(super) struct Ask {
     pub(super) timeout: Duration,
     /// The request's id where it is not to be a fresh one.
     pub(super) id: Option<String>,
+    /// The most that it is sent within one attempt.
+    pub(super) sends_max: u32,
 }
 
 impl Ask {
@@ -81,6 +84,7 @@ impl Ask {
             body: Bytes::new(),
             timeout,
             id: None,
+            sends_max: SENDS_MAX,
         }
     }
 
@@ -125,22 +129,14 @@ impl Api {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SnowflakeError> {
         let account = config.account_url()?;
-        let mut client = reqwest::Client::builder()
+        let client = reqwest::Client::builder()
             .connect_timeout(config.connect_timeout)
             .user_agent(USER_AGENT)
             .https_only(true)
             .http1_only()
             .redirect(reqwest::redirect::Policy::none());
-        if let Some(file) = &config.tls_ca_file {
-            let wrong = |why: String| {
-                SnowflakeError::config(format!("certificates {}: {why}", file.display()))
-            };
-            let pem = std::fs::read(file).map_err(|e| wrong(e.to_string()))?;
-            let all = reqwest::Certificate::from_pem_bundle(&pem);
-            for one in all.map_err(|e| wrong(e.to_string()))? {
-                client = client.add_root_certificate(one);
-            }
-        }
+        let client =
+            trusting(client, &config.ca_file).map_err(|e| SnowflakeError::config(e.to_string()))?;
         let client = client
             .build()
             .map_err(|e| SnowflakeError::config(format!("no HTTP client can be made: {e}")))?;
@@ -190,7 +186,7 @@ impl Api {
                     refreshed = true;
                     *self.tokens.lock() = Tokens::default();
                 }
-                Reaction::Resend if sends < SENDS_MAX && wait <= WAIT_MAX => {
+                Reaction::Resend if sends < ask.sends_max && wait <= WAIT_MAX => {
                     tokio::time::sleep(wait).await;
                 }
                 Reaction::Refresh => {

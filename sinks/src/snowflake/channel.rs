@@ -156,6 +156,8 @@ pub(super) async fn append_elastic(
     let what = "appending rows";
     let mut ask = rows(at.ask(api, what, Method::POST, Call::Rows), piece);
     ask.id = Some(id);
+    // Each time may bring the rows once more, which is counted.
+    ask.sends_max = 1;
     api.ingest(ask).await.map(|_| ())
 }
 

@@ -1,14 +1,13 @@
 //! What an operator says about a Snowflake account.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 use weir_model::Dataset;
 
 use super::error::SnowflakeError;
+use crate::Secret;
 
 /// The most that one request of a channel may carry on the wire, in bytes. Snowflake: 4 MB; taken
 /// as decimal, since no page says that it is not.
@@ -17,7 +16,7 @@ pub(super) const WIRE_BYTES_MAX: u64 = 4_000_000;
 /// does not compress at all still fits the wire.
 const REQUEST_BYTES_MAX: u64 = 3_900_000;
 /// The requests that a channel takes in a second, by Snowflake's page of limits.
-const REQUESTS_PER_SECOND_MAX: u32 = 10;
+const REQUESTS_PER_SECOND_MAX: u64 = 10;
 
 /// Stands for the tenant in [`SnowflakeConfig::database`].
 const TENANT: &str = "{tenant}";
@@ -25,84 +24,15 @@ const TENANT: &str = "{tenant}";
 const TABLE: &str = "{table}";
 
 /// How rows get to Snowflake.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SnowflakeMode {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
     /// Named channels of Snowpipe Streaming: ordered, exactly once.
-    #[default]
     Rowset,
     /// The elastic channel: at least once; a row is known by `_NODE`, `_BATCH`, `_ROW`.
     Elastic,
     /// Parquet files in an external stage, which a pipe or a task of Snowflake loads: once, since
     /// Snowflake loads a file of one name once.
     Stage,
-}
-
-/// A text that no message shows.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct SnowflakeSecret(String);
-
-impl SnowflakeSecret {
-    /// Keeps `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(super) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SnowflakeSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// How the user is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SnowflakeAuth {
-    /// By a key pair: the private key, PKCS#8 in PEM without a passphrase. The file is read anew
-    /// each time a token is signed, so that a key may be changed while weir runs.
-    KeyPair {
-        /// The file.
-        private_key_file: PathBuf,
-    },
-    /// By a programmatic access token.
-    AccessToken(SnowflakeSecret),
-}
-
-/// Where `mode: stage` puts its files, and how Snowflake gets at them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SnowflakeStage {
-    /// The place: `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`, or a folder.
-    pub url: String,
-    /// Options of the object store, by the names that the lake's options have; may hold secrets.
-    pub options: BTreeMap<String, String>,
-    /// The storage integration that the printed `CREATE STAGE` names; empty for none.
-    pub integration: String,
-    /// The stage's name in Snowflake.
-    pub name: String,
-}
-
-impl fmt::Debug for SnowflakeStage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options: Vec<&String> = self.options.keys().collect();
-        let mut shown = f.debug_struct("SnowflakeStage");
-        let shown = shown.field("options", &options);
-        let shown = shown.field("integration", &self.integration);
-        shown.field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Default for SnowflakeStage {
-    fn default() -> Self {
-        Self {
-            url: String::new(),
-            options: BTreeMap::new(),
-            integration: String::new(),
-            name: "WEIR_STAGE".to_owned(),
-        }
-    }
 }
 
 /// How the sink works; the defaults are those of a production account.
@@ -114,10 +44,13 @@ pub struct SnowflakeConfig {
     pub url: String,
     /// The user; not needed with an access token.
     pub user: String,
+    /// The user's private key, PKCS#8 in PEM without a passphrase. It is read anew each time a
+    /// token is signed, so that a key may be changed while weir runs.
+    pub private_key_file: String,
+    /// A programmatic access token, in place of a key; empty for none.
+    pub token: Secret,
     /// The role; empty for the user's own default.
     pub role: String,
-    /// How the user is known.
-    pub auth: SnowflakeAuth,
     /// The database. `{tenant}` in it stands for the tenant's id, in capitals, and gives each
     /// tenant a database of its own; the databases must be there.
     pub database: String,
@@ -131,20 +64,20 @@ pub struct SnowflakeConfig {
     /// The warehouse that counts rows and looks for single ones; empty for the user's default.
     /// Ordinary delivery needs none.
     pub warehouse: String,
-    /// How rows get there.
-    pub mode: SnowflakeMode,
+    /// How rows get there, one of [`SnowflakeConfig::MODES`].
+    pub mode: String,
     /// Whether the schema, its tables and missing columns are made; otherwise they must be there.
     pub create_tables: bool,
     /// Whether tables are made with a row access policy on the tenant, which needs the Enterprise
     /// edition.
     pub row_access_policy: bool,
     /// How hard zstd tries, 1 to 19.
-    pub compression_level: i32,
+    pub compression_level: u64,
     /// The most that one request holds before compression, in bytes; requests are cut by it, so
     /// that cuts depend on nothing but the rows. At most 3,900,000.
     pub request_bytes: u64,
     /// How many requests a channel may send in a second; Snowflake takes ten.
-    pub requests_per_second: u32,
+    pub requests_per_second: u64,
     /// The most rows that are delivered before their commit is waited for.
     pub run_rows: usize,
     /// The most bytes of memory that those rows take.
@@ -168,10 +101,17 @@ pub struct SnowflakeConfig {
     /// The first pause before a request that failed is sent again, within one attempt; the second
     /// is twice as long.
     pub resend_pause: Duration,
-    /// Certificates, in PEM, that are trusted besides those of the system.
-    pub tls_ca_file: Option<PathBuf>,
-    /// For `mode: stage`.
-    pub stage: SnowflakeStage,
+    /// The only authorities to trust, in PEM; empty for those of the system.
+    pub ca_file: String,
+    /// `mode: stage`: where the files go, as `s3://bucket/prefix`, `az://container/prefix`,
+    /// `gs://bucket/prefix`, or a folder.
+    pub stage_url: String,
+    /// Options of that object store, by the names that the lake's options have.
+    pub stage_options: BTreeMap<String, Secret>,
+    /// The storage integration that the printed `CREATE STAGE` names; empty for none.
+    pub stage_integration: String,
+    /// The stage's name in Snowflake.
+    pub stage_name: String,
 }
 
 impl Default for SnowflakeConfig {
@@ -181,15 +121,14 @@ impl Default for SnowflakeConfig {
             url: String::new(),
             user: String::new(),
             role: String::new(),
-            auth: SnowflakeAuth::KeyPair {
-                private_key_file: PathBuf::new(),
-            },
+            private_key_file: String::new(),
+            token: Secret::default(),
             database: "WEIR".to_owned(),
             schema: "PUBLIC".to_owned(),
             pipe: "{table}-STREAMING".to_owned(),
             channel: "WEIR".to_owned(),
             warehouse: String::new(),
-            mode: SnowflakeMode::Rowset,
+            mode: Self::MODES.first().copied().unwrap_or_default().to_owned(),
             create_tables: true,
             row_access_policy: true,
             compression_level: 3,
@@ -205,13 +144,29 @@ impl Default for SnowflakeConfig {
             takeover_timeout: Duration::from_secs(30),
             commit_poll: Duration::from_millis(50),
             resend_pause: Duration::from_millis(200),
-            tls_ca_file: None,
-            stage: SnowflakeStage::default(),
+            ca_file: String::new(),
+            stage_url: String::new(),
+            stage_options: BTreeMap::new(),
+            stage_integration: String::new(),
+            stage_name: "WEIR_STAGE".to_owned(),
         }
     }
 }
 
 impl SnowflakeConfig {
+    /// What [`mode`](Self::mode) may be: named channels, each row once; the elastic channel, at
+    /// least once; files in a stage.
+    pub const MODES: &[&str] = &["rowset", "elastic", "stage"];
+
+    /// How rows get there; by named channels where the word is not known, which `check` refuses.
+    pub(super) fn way(&self) -> Mode {
+        match self.mode.as_str() {
+            "elastic" => Mode::Elastic,
+            "stage" => Mode::Stage,
+            _ => Mode::Rowset,
+        }
+    }
+
     /// The account's URL, without a path.
     ///
     /// # Errors
@@ -241,28 +196,23 @@ impl SnowflakeConfig {
     /// Names the first setting that is wrong.
     pub(super) fn check(&self) -> Result<(), SnowflakeError> {
         let wrong = |what: &str| Err(SnowflakeError::config(what.to_owned()));
-        if self.mode == SnowflakeMode::Stage {
-            if self.stage.url.is_empty() {
-                return wrong("`stage.url` is empty: where are the files to go?");
+        if !Self::MODES.contains(&self.mode.as_str()) {
+            return wrong(&format!("`mode` is one of {}", Self::MODES.join(", ")));
+        }
+        if self.way() == Mode::Stage {
+            if self.stage_url.is_empty() {
+                return wrong("`stage_url` is empty: where are the files to go?");
             }
         } else {
             self.account_url()?;
             if self.account.is_empty() {
                 return wrong("`account` is empty");
             }
-            match &self.auth {
-                SnowflakeAuth::KeyPair { private_key_file } => {
-                    if self.user.is_empty() {
-                        return wrong("`user` is empty, which a key pair needs");
-                    }
-                    if private_key_file.as_os_str().is_empty() {
-                        return wrong("neither a private key file nor an access token is given");
-                    }
-                }
-                SnowflakeAuth::AccessToken(token) if token.expose().is_empty() => {
-                    return wrong("the access token is empty");
-                }
-                SnowflakeAuth::AccessToken(_) => {}
+            if self.token.is_empty() && self.private_key_file.is_empty() {
+                return wrong("neither `private_key_file` nor `token` is given");
+            }
+            if self.token.is_empty() && self.user.is_empty() {
+                return wrong("`user` is empty, which a key pair needs");
             }
         }
         for (name, value) in [("database", &self.database), ("schema", &self.schema)] {
@@ -344,7 +294,7 @@ mod tests {
         SnowflakeConfig {
             account: "acme-prod_1".to_owned(),
             user: "WEIR".to_owned(),
-            auth: SnowflakeAuth::AccessToken(SnowflakeSecret::new("hunter2")),
+            token: "hunter2".into(),
             ..SnowflakeConfig::default()
         }
     }
@@ -358,14 +308,13 @@ mod tests {
         let wrong: [(&str, Change); 9] = [
             ("account", |c| c.account.clear()),
             ("https", |c| c.url = "http://127.0.0.1:1".into()),
-            ("access token", |c| {
-                c.auth = SnowflakeAuth::AccessToken(SnowflakeSecret::default());
-            }),
+            ("mode", |c| c.mode = "fast".into()),
+            ("token", |c| c.token = Secret::default()),
             ("user", |c| {
                 c.user.clear();
-                c.auth = SnowflakeConfig::default().auth;
+                c.token = Secret::default();
+                c.private_key_file = "key.p8".into();
             }),
-            ("private key", |c| c.auth = SnowflakeConfig::default().auth),
             ("database", |c| c.database = "{team}".into()),
             ("schema", |c| c.schema = "{tenant}".into()),
             ("pipe", |c| c.pipe = "ONE".into()),
@@ -382,8 +331,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let mut config = good();
-        config.stage.options.insert("key".into(), "hunter2".into());
-        config.stage.url = "s3://user:hunter2@bucket".into();
+        config.stage_options.insert("key".into(), "hunter2".into());
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 

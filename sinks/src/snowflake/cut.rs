@@ -113,6 +113,9 @@ pub(super) fn by_database(
 ) -> Result<BTreeMap<String, Vec<Slice>>, SnowflakeError> {
     let mut all: BTreeMap<String, Vec<Slice>> = BTreeMap::new();
     for part in run {
+        if part.is_empty() {
+            continue;
+        }
         let whole = Slice {
             batch: part.batch().id().number,
             whole: part.is_whole(),
@@ -165,7 +168,8 @@ pub(super) fn cut(
 ) -> Result<Vec<Piece>, SnowflakeError> {
     let limit = usize::try_from(config.request_bytes).unwrap_or(usize::MAX);
     let mut cutter = Cutter {
-        level: config.compression_level,
+        // Checked to be 1 to 19.
+        level: i32::try_from(config.compression_level).unwrap_or(3),
         done: Vec::new(),
         text: Vec::new(),
         open: None,

@@ -301,7 +301,7 @@ mod tests {
             out.push(b' ');
         }
         put_text(&mut out, "nul \0 \u{1f980}");
-        let wanted = "0.1 -0.0 1.7976931348623157e308 \"inf\" \"NaN\" \"nul \\u0000 \u{1f980}\"";
+        let wanted = "0.1 -0.0 1.7976931348623157e+308 \"inf\" \"NaN\" \"nul \\u0000 \u{1f980}\"";
         assert_eq!(String::from_utf8(out).unwrap(), wanted);
     }
 }

@@ -152,7 +152,7 @@ impl Lane {
         let status = self.commit(&mut state).await?;
         self.gauges.end(&self.at.name);
         if let Some(status) = status {
-            self.account(&mut state, &fresh, &status).await?;
+            self.account(&mut state, &slices, &status).await?;
         }
         Ok(stored)
     }
@@ -192,7 +192,9 @@ impl Lane {
         let at = token.map(|t| t.at);
         if at < state.known {
             let (was, is) = (state.known, at);
-            return Err(self.fault(format!("it went back from {was:?} to {is:?}")));
+            let why = "rows are gone that were committed";
+            let go_on = "after a restart weir goes on from there";
+            return Err(self.fault(format!("{why}: {was:?} before, {is:?} now; {go_on}")));
         }
         state.known = at;
         let sent = token.map(|token| OffsetToken {
@@ -245,7 +247,7 @@ impl Lane {
     /// Waits until the channel may send one request more.
     pub(super) async fn pace(&self, state: &mut State) {
         let most = self.api.config.requests_per_second;
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
         while state.requests.len() >= most {
             if let Some(oldest) = state.requests.pop_front() {
                 tokio::time::sleep_until(oldest + RATE_WINDOW).await;
@@ -340,11 +342,12 @@ impl Lane {
         })
     }
 
-    /// Looks whether Snowflake has left rows out that were just committed.
+    /// Looks whether Snowflake has left rows out that were just committed: they are among `slices`,
+    /// since an attempt that only waits is offered the rows of the one that sent them.
     async fn account(
         &self,
         state: &mut MutexGuard<'_, State>,
-        fresh: &[Slice],
+        slices: &[Slice],
         status: &Status,
     ) -> Result<(), SnowflakeError> {
         let Some(open) = &mut state.open else {
@@ -359,7 +362,7 @@ impl Lane {
             sent.base = sent.at.batch + 1;
         }
         let inserted = open.inserted;
-        let missing = match self.missing(fresh, inserted).await {
+        let missing = match self.missing(slices, inserted).await {
             Ok(missing) => missing,
             Err(error) => {
                 state.open = None;
@@ -369,7 +372,7 @@ impl Lane {
         if let Some(open) = &mut state.open {
             open.errors = counted;
         }
-        self.refuse(state, fresh, missing, &status.message)
+        self.refuse(state, slices, missing, &status.message)
     }
 
     /// Says that `missing` of `slices` were rejected, and remembers it; well where none was.

@@ -51,7 +51,8 @@ use weir_model::{Classify, Dataset, Fault, NodeId};
 use crate::{Engine, Part, Receipt, Sink, SinkError};
 use api::Api;
 use channel::Address;
-pub use config::{SnowflakeAuth, SnowflakeConfig, SnowflakeMode, SnowflakeSecret, SnowflakeStage};
+use config::Mode;
+pub use config::SnowflakeConfig;
 use cut::{Slice, by_database, cut};
 pub use ddl::ddl;
 use error::Reaction;
@@ -90,6 +91,13 @@ fn boxed(error: SnowflakeError) -> SinkError {
     Box::new(error)
 }
 
+/// Whether the rows of a request that failed so may be there all the same.
+fn may_have_arrived(error: &SnowflakeError) -> bool {
+    let status = error.refusal().map(|r| r.status);
+    let lost = matches!(error, SnowflakeError::Unreachable { .. });
+    lost || status.is_some_and(|s| s >= 500)
+}
+
 impl SnowflakeSink {
     /// A sink called `name`. Nothing is asked of Snowflake.
     ///
@@ -100,7 +108,7 @@ impl SnowflakeSink {
     pub fn new(name: &str, config: SnowflakeConfig) -> Result<Self, SinkError> {
         config.check().map_err(boxed)?;
         let config = Arc::new(config);
-        let way = if config.mode == SnowflakeMode::Stage {
+        let way = if config.way() == Mode::Stage {
             Way::Stage(Stage::new(Arc::clone(&config)).map_err(boxed)?)
         } else {
             let api = Api::new(Arc::clone(&config), Arc::new(SystemClock));
@@ -164,7 +172,7 @@ impl SnowflakeSink {
         (database, slices): (String, Vec<Slice>),
     ) -> Result<u64, SnowflakeError> {
         self.tables.ensure(api, &database, dataset).await?;
-        let done = if self.config.mode == SnowflakeMode::Elastic {
+        let done = if self.config.way() == Mode::Elastic {
             let mut at = self.address(&database, dataset, node);
             "ELASTIC".clone_into(&mut at.name);
             self.write_elastic(api, &at, (dataset, node), slices).await
@@ -206,7 +214,7 @@ impl SnowflakeSink {
                 .take(16)
                 .fold(0, |n: u128, b| n << 8 | u128::from(*b));
             let sent = channel::append_elastic(api, at, &piece, api::uuid(bits)).await;
-            if matches!(sent, Err(SnowflakeError::Unreachable { .. })) {
+            if sent.as_ref().is_err_and(may_have_arrived) {
                 self.gauges.possible_duplicate();
             }
             sent?;
@@ -302,7 +310,7 @@ impl SnowflakeSink {
         node: &NodeId,
     ) -> Result<Option<i64>, SnowflakeError> {
         // With a database for each tenant no one channel knows; and elastic ones keep no account.
-        if self.config.by_tenant() || self.config.mode != SnowflakeMode::Rowset {
+        if self.config.by_tenant() || self.config.way() != Mode::Rowset {
             return Ok(None);
         }
         let database = self.config.database_of("");
@@ -327,7 +335,7 @@ impl SnowflakeSink {
             let mut at = self.address(&database, Dataset::Spans, &node);
             at.name = format!("{}-PROBE", at.name);
             let hint = " - does the table exist, and may the role insert into it?";
-            if self.config.mode == SnowflakeMode::Rowset {
+            if self.config.way() == Mode::Rowset {
                 channel::open(api, &at, true)
                     .await
                     .map_err(|e| e.with_hint(hint))?;

@@ -40,8 +40,12 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> SnowflakeErr
 impl Stage {
     pub(super) fn new(config: Arc<SnowflakeConfig>) -> Result<Self, SnowflakeError> {
         let place = Lake::configured(&LakeConfig {
-            url: config.stage.url.clone(),
-            options: config.stage.options.clone(),
+            url: config.stage_url.clone(),
+            options: config
+                .stage_options
+                .iter()
+                .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+                .collect(),
             ..LakeConfig::default()
         })
         .map_err(failed)?;

@@ -16,6 +16,7 @@ mod official;
 
 use std::time::Duration;
 
+use weir_sinks::contract::assert_holds;
 use weir_sinks::testing::{Drill, FaultProxy};
 
 use snowpipe::Trouble;
@@ -38,7 +39,7 @@ async fn two_thousand_batches_through_a_bad_network_each_row_once() {
     let mut snow = Snow::start().await;
     let proxy = FaultProxy::start(snow.emulator.address, 11).await.unwrap();
     snow.config.url = format!("https://{}", proxy.address());
-    snow.config.run_rows = 600;
+    snow.config.run_rows = 1_800;
     for trouble in [
         Trouble::Refuse(429, "", Some("1")),
         Trouble::Refuse(503, "", None),
@@ -56,4 +57,14 @@ async fn two_thousand_batches_through_a_bad_network_each_row_once() {
     drill.restarts = 10;
     drill.limit = Duration::from_secs(300);
     drill.run(&Names(snow), &proxy, folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_holds_with_a_database_for_each_tenant() {
+    if skip_unless_heavy() {
+        return;
+    }
+    let mut snow = Snow::start().await;
+    snow.by_tenant();
+    assert_holds(&snow).await;
 }

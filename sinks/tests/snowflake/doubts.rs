@@ -137,3 +137,27 @@ async fn rows_left_out_are_not_forgotten_by_a_restart_nor_without_a_warehouse() 
     let wanted = rows_of(1..=2).into_iter().filter(|name| *name != (2, 5));
     assert_rows(&snow, wanted);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_left_out_is_found_by_the_attempt_that_only_waits() {
+    let mut snow = Snow::start().await;
+    snow.config.commit_timeout = Duration::from_millis(50);
+    let sink = snow.open();
+    write(&sink, &run([1])).await;
+    snow.emulator.poison("REJECTED_EVENTS", Some((2, 5)));
+    snow.emulator.commit_delay(Duration::from_millis(200));
+    let mut waited = 0;
+    let error = loop {
+        let error = sink.write(&run([2])).await.unwrap_err();
+        if error.fault() == Fault::Permanent {
+            break error;
+        }
+        assert!(chain(&error).contains("not committed"), "{}", chain(&error));
+        waited += 1;
+    };
+    assert!(
+        waited > 0 && chain(&error).contains("1 rows"),
+        "{}",
+        chain(&error)
+    );
+}

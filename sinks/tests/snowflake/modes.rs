@@ -8,9 +8,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use weir_sinks::contract::Destination;
-use weir_sinks::snowflake::{
-    SnowflakeAuth, SnowflakeConfig, SnowflakeMode, SnowflakeSecret, SnowflakeStage, ddl,
-};
+use weir_sinks::snowflake::{SnowflakeConfig, ddl};
 
 use super::*;
 use crate::snowpipe::{Trouble, auth, decode};
@@ -18,7 +16,7 @@ use crate::snowpipe::{Trouble, auth, decode};
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_token_does_as_well_as_a_key() {
     let mut snow = Snow::start().await;
-    snow.config.auth = SnowflakeAuth::AccessToken(SnowflakeSecret::new(auth::ACCESS_TOKEN));
+    snow.config.token = auth::ACCESS_TOKEN.into();
     snow.config.user.clear();
     snow.config.role.clear();
     write(&snow.open(), &run(1..=2)).await;
@@ -28,12 +26,13 @@ async fn an_access_token_does_as_well_as_a_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_elastic_channel_brings_rows_at_least_once_each_with_its_name() {
     let mut snow = Snow::start().await;
-    snow.config.mode = SnowflakeMode::Elastic;
+    snow.config.mode = "elastic".to_owned();
     let sink = snow.open();
     assert_eq!(write(&sink, &run(1..=2)).await, (120, 0));
     assert_rows(&snow, rows_of(1..=2));
     snow.emulator.fault("/rows", 1, Trouble::Lose);
     write(&sink, &run([3])).await;
+    assert_eq!(sink.status().possible_duplicates, 1);
     let rows = snow.all(DATASET);
     let mut names: Vec<_> = rows
         .iter()
@@ -122,12 +121,9 @@ fn files(database: &'static str) -> Files {
 impl Files {
     fn config(&self) -> SnowflakeConfig {
         SnowflakeConfig {
-            mode: SnowflakeMode::Stage,
+            mode: "stage".to_owned(),
             database: self.database.to_owned(),
-            stage: SnowflakeStage {
-                url: self.folder.path().to_str().unwrap().to_owned(),
-                ..SnowflakeStage::default()
-            },
+            stage_url: self.folder.path().to_str().unwrap().to_owned(),
             ..SnowflakeConfig::default()
         }
     }

@@ -1,7 +1,5 @@
 //! Wrong configuration: what a person is told.
 
-use weir_sinks::snowflake::{SnowflakeAuth, SnowflakeSecret};
-
 use super::*;
 
 /// What the probe says, and what a write says.
@@ -37,15 +35,13 @@ async fn each_mistake_is_told_in_words() {
 
     let secret = "pat-which-is-wrong";
     snow.config = good.clone();
-    snow.config.auth = SnowflakeAuth::AccessToken(SnowflakeSecret::new(secret));
+    snow.config.token = secret.into();
     let text = told(&snow).await;
     assert!(text.contains("no such credentials"), "{text}");
     assert!(!text.contains(secret), "{text}");
 
     snow.config = good.clone();
-    snow.config.auth = SnowflakeAuth::KeyPair {
-        private_key_file: "no-such-file.p8".into(),
-    };
+    snow.config.private_key_file = "no-such-file.p8".to_owned();
     let text = told(&snow).await;
     assert!(text.contains("no-such-file.p8"), "{text}");
 
@@ -74,13 +70,13 @@ async fn each_mistake_is_told_in_words() {
         "the probe leaves no channel"
     );
 
-    let ca = snow.config.tls_ca_file.take();
+    let ca = std::mem::take(&mut snow.config.ca_file);
     let text = told(&snow).await;
     assert!(
         text.contains("certificate") || text.contains("Certificate"),
         "{text}"
     );
-    snow.config.tls_ca_file = ca;
+    snow.config.ca_file = ca;
     snow.emulator.stop().await;
     let text = told(&snow).await;
     assert!(text.contains("no answer from 127.0.0.1"), "{text}");

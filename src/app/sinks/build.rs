@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use weir_sinks::outbound::{SplunkHecSink, WebhookSink};
+use weir_sinks::snowflake::SnowflakeSink;
 use weir_sinks::{Sink, SinkError};
 
 use crate::config::{SinkConfig, Target};
@@ -14,6 +15,7 @@ use crate::config::{SinkConfig, Target};
 /// Where its configuration cannot be used; a destination that is away is no error.
 pub(crate) fn build(name: &str, config: &SinkConfig) -> Result<Arc<dyn Sink>, SinkError> {
     Ok(match &config.target {
+        Target::Snowflake(snowflake) => Arc::new(SnowflakeSink::new(name, snowflake.clone())?),
         Target::SplunkHec(hec) => Arc::new(SplunkHecSink::new(name, hec)?),
         Target::Webhook(webhook) => Arc::new(WebhookSink::new(name, webhook)?),
     })

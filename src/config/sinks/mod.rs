@@ -15,6 +15,7 @@
 mod rows;
 mod read;
 mod shared;
+mod snowflake;
 mod splunk_hec;
 mod webhook;
 
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 
 use weir_model::Dataset;
 use weir_sinks::outbound::{SplunkHecConfig, WebhookConfig};
+use weir_sinks::snowflake::SnowflakeConfig;
 
 use crate::config::setting::Setting;
 
@@ -43,6 +45,8 @@ pub(crate) struct SinkConfig {
 /// What is of one kind of sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
+    /// Snowflake.
+    Snowflake(SnowflakeConfig),
     /// Splunk's HTTP event collector.
     SplunkHec(SplunkHecConfig),
     /// An HTTP endpoint that takes rows as JSON.
@@ -67,12 +71,13 @@ pub(crate) struct Kind {
 }
 
 /// Every kind, in the order of the reference page.
-pub(crate) static KINDS: &[&Kind] = &[&splunk_hec::KIND, &webhook::KIND];
+pub(crate) static KINDS: &[&Kind] = &[&snowflake::KIND, &splunk_hec::KIND, &webhook::KIND];
 
 impl SinkConfig {
     /// Its kind.
     pub(crate) fn kind(&self) -> &'static Kind {
         match &self.target {
+            Target::Snowflake(_) => &snowflake::KIND,
             Target::SplunkHec(_) => &splunk_hec::KIND,
             Target::Webhook(_) => &webhook::KIND,
         }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use weir_model::Dataset;
 use weir_sinks::Sink;
 use weir_sinks::contract::Destination;
-use weir_sinks::snowflake::{SnowflakeAuth, SnowflakeConfig, SnowflakeSink};
+use weir_sinks::snowflake::{SnowflakeConfig, SnowflakeSink};
 
 use super::auth::{ACCOUNT, KEY_FILE, ROLE, USER};
 use super::{Emulator, decode};
@@ -34,16 +34,14 @@ impl Snow {
             url: format!("https://{}", emulator.address),
             user: USER.to_lowercase(),
             role: ROLE.to_lowercase(),
-            auth: SnowflakeAuth::KeyPair {
-                private_key_file: KEY_FILE.into(),
-            },
+            private_key_file: KEY_FILE.to_owned(),
             warehouse: "loading".to_owned(),
             requests_per_second: 100_000,
             commit_poll: Duration::from_millis(5),
             connect_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(2),
             resend_pause: Duration::from_millis(3),
-            tls_ca_file: Some(emulator.ca_file()),
+            ca_file: emulator.ca_file().to_str().unwrap().to_owned(),
             ..SnowflakeConfig::default()
         };
         Self {
@@ -51,6 +49,13 @@ impl Snow {
             config,
             decoded: Mutex::default(),
         }
+    }
+
+    /// Gives each tenant of the suite's rows a database of its own; another one is there as well.
+    pub(crate) fn by_tenant(&mut self) {
+        self.config.database = "weir_{tenant}".to_owned();
+        let databases = ["WEIR_ACME", "WEIR_GLOBEX-2", "OTHER"].map(str::to_owned);
+        self.emulator.catalog(|c| c.databases = databases.to_vec());
     }
 
     /// A sink that is opened anew.
