@@ -175,9 +175,12 @@ impl Api {
                 Err(error) => error,
             };
             sends += 1;
-            let reaction = match &error {
-                SnowflakeError::Unreachable { .. } => Reaction::Resend,
-                error => error.refusal().map_or(Reaction::Wrong, Refusal::reaction),
+            let unanswered = matches!(error, SnowflakeError::Unreachable { .. });
+            let reaction = if unanswered {
+                Reaction::Resend
+            } else {
+                let refusal = error.refusal();
+                refusal.map_or(Reaction::Wrong, Refusal::reaction)
             };
             let wait = self.config.resend_pause * sends;
             let wait = error.refusal().and_then(|r| r.after).unwrap_or(wait);

@@ -209,14 +209,14 @@ impl SnowflakeError {
 
     /// The same with what a person may do about it.
     pub(super) fn with_hint(self, text: &'static str) -> Self {
-        match self {
-            Self::Refused { what, refusal, .. } => Self::Refused {
+        if let Self::Refused { what, refusal, .. } = self {
+            return Self::Refused {
                 what,
                 refusal,
                 hint: text,
-            },
-            other => other,
+            };
         }
+        self
     }
 }
 

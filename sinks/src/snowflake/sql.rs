@@ -83,11 +83,8 @@ pub(super) async fn run(
 }
 
 fn bound(value: &Value) -> Value {
-    match value {
-        Value::Number(number) => json!({ "type": "FIXED", "value": number.to_string() }),
-        Value::String(text) => json!({ "type": "TEXT", "value": text }),
-        other => json!({ "type": "TEXT", "value": other.to_string() }),
-    }
+    let kind = if value.is_number() { "FIXED" } else { "TEXT" };
+    json!({ "type": kind, "value": text(value) })
 }
 
 fn statements(api: &Api, what: &'static str, method: Method, handle: Option<&str>) -> Ask {
@@ -141,11 +138,6 @@ async fn collect(api: &Api, what: &'static str, answer: &Value) -> Result<Answer
 }
 
 fn rows_of(answer: &Value) -> Vec<Vec<Option<String>>> {
-    let text = |value: &Value| match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    };
     let rows = answer.get("data").and_then(Value::as_array);
     rows.into_iter()
         .flatten()
@@ -154,4 +146,13 @@ fn rows_of(answer: &Value) -> Vec<Vec<Option<String>>> {
             values.map(text).collect()
         })
         .collect()
+}
+
+/// The value as a text; nothing for NULL.
+fn text(value: &Value) -> Option<String> {
+    if value.is_null() {
+        return None;
+    }
+    let text = value.as_str().map(str::to_owned);
+    text.or_else(|| Some(value.to_string()))
 }

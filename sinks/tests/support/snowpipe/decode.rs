@@ -55,6 +55,10 @@ where
     text.unwrap_or_else(|| value.to_string()).parse().unwrap()
 }
 
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "Arrow has many types, and the datasets few"
+)]
 fn array(kind: &DataType, values: &[Option<&Value>]) -> ArrayRef {
     let some = || values.iter().map(|v| v.filter(|v| !v.is_null()));
     match kind {

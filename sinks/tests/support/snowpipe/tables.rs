@@ -48,13 +48,17 @@ impl Kind {
                 Value::String(text) if text.len() <= VALUE_BYTES_MAX => value.clone(),
                 Value::Number(number) => number.to_string().into(),
                 Value::Bool(bool) => bool.to_string().into(),
-                _ => return no(),
+                Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                    return no();
+                }
             },
             Self::Number { precision, scale } => {
                 let text = match value {
                     Value::String(text) => text.clone(),
                     Value::Number(number) => number.to_string(),
-                    _ => return no(),
+                    Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                        return no();
+                    }
                 };
                 match number(&text, *precision, *scale) {
                     Some(units) => units.to_string().into(),
@@ -120,7 +124,7 @@ fn sorted(value: &Value) -> Value {
             Value::Object(members.collect())
         }
         Value::Array(items) => items.iter().map(sorted).collect(),
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
 
