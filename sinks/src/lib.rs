@@ -32,6 +32,7 @@ mod secret;
 mod sink;
 mod sql;
 pub mod sqlite;
+pub mod snowflake;
 pub mod testing;
 
 pub use dead::{

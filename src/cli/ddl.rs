@@ -51,6 +51,7 @@ fn statements(target: &Target) -> Option<String> {
     match target {
         Target::ClickHouse(config) => Some(weir_sinks::clickhouse::ddl(config)),
         Target::Postgres(config) => Some(weir_sinks::postgres::ddl(config)),
+        Target::Snowflake(config) => Some(weir_sinks::snowflake::ddl(config)),
         Target::Sqlite(config) => Some(weir_sinks::sqlite::ddl(config)),
         Target::Otlp(_) | Target::SplunkHec(_) | Target::Webhook(_) => None,
     }

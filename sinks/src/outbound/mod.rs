@@ -22,5 +22,6 @@ mod webhook;
 pub use error::OutboundError;
 pub use json::lines as json_lines;
 pub use otlp::{OtlpCodec, OtlpConfig, OtlpSink};
+pub(crate) use http::trusting;
 pub use splunk_hec::{SplunkHecConfig, SplunkHecSink};
 pub use webhook::{WebhookConfig, WebhookSink};

@@ -18,6 +18,7 @@ mod otlp;
 mod postgres;
 mod read;
 mod shared;
+mod snowflake;
 mod splunk_hec;
 mod sqlite;
 mod webhook;
@@ -29,6 +30,7 @@ use weir_sinks::clickhouse::ClickHouseConfig;
 use weir_sinks::outbound::{OtlpConfig, SplunkHecConfig, WebhookConfig};
 use weir_sinks::postgres::PostgresConfig;
 use weir_sinks::sqlite::SqliteConfig;
+use weir_sinks::snowflake::SnowflakeConfig;
 
 use crate::config::setting::Setting;
 
@@ -56,6 +58,8 @@ pub(crate) enum Target {
     ClickHouse(ClickHouseConfig),
     /// A database of Postgres.
     Postgres(PostgresConfig),
+    /// Snowflake.
+    Snowflake(SnowflakeConfig),
     /// Splunk's HTTP event collector.
     SplunkHec(SplunkHecConfig),
     /// Files of SQLite.
@@ -86,6 +90,7 @@ pub(crate) static KINDS: &[&Kind] = &[
     &clickhouse::KIND,
     &otlp::KIND,
     &postgres::KIND,
+    &snowflake::KIND,
     &splunk_hec::KIND,
     &sqlite::KIND,
     &webhook::KIND,
@@ -99,6 +104,7 @@ impl SinkConfig {
             Target::ClickHouse(_) => &clickhouse::KIND,
             Target::Postgres(_) => &postgres::KIND,
             Target::Sqlite(_) => &sqlite::KIND,
+            Target::Snowflake(_) => &snowflake::KIND,
             Target::SplunkHec(_) => &splunk_hec::KIND,
             Target::Webhook(_) => &webhook::KIND,
         }
