@@ -73,6 +73,12 @@ pub enum DecodeError {
         /// The most that are taken.
         max: usize,
     },
+    /// More security events than are taken at once; the contract of their senders says 422.
+    #[error("OCSF ingest accepts at most {max} events at once")]
+    TooManyEvents {
+        /// The most that are taken.
+        max: usize,
+    },
     /// More values than are taken in one JSON body.
     #[error("the body holds more than {max} JSON values; send fewer at once")]
     TooManyValues {
@@ -110,7 +116,9 @@ impl DecodeError {
             Self::TooManyRows { .. } | Self::TooManyValues { .. } | Self::TooManyBytes { .. } => {
                 RefusalKind::TooLarge
             }
-            Self::TooDeepForContract | Self::Contract(_) => RefusalKind::Unprocessable,
+            Self::TooDeepForContract | Self::Contract(_) | Self::TooManyEvents { .. } => {
+                RefusalKind::Unprocessable
+            }
         }
     }
 
@@ -125,7 +133,7 @@ impl DecodeError {
             Self::TooManyRows { .. } => "too_many_records",
             Self::TooManyValues { .. } => "too_many_values",
             Self::TooManyBytes { .. } => "too_many_bytes",
-            Self::Contract(_) => "contract_violated",
+            Self::Contract(_) | Self::TooManyEvents { .. } => "contract_violated",
             Self::Internal => "internal",
         }
     }

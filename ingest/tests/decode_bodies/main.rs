@@ -15,6 +15,7 @@ mod ocsf;
 mod oracle;
 mod property;
 mod rows;
+mod verdicts;
 
 use std::path::PathBuf;
 

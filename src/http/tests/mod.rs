@@ -9,6 +9,7 @@ mod lake;
 mod limits;
 mod rollups;
 mod secured;
+mod security_events;
 mod seed_product;
 mod transport;
 mod unread;
