@@ -79,6 +79,8 @@ codes! {
     AttributeValueExceedsRange = "attribute_value_exceeds_range", Error;
     /// A text longer than its type allows.
     AttributeValueExceedsMaxLen = "attribute_value_exceeds_max_len", Error;
+    /// A recommended attribute is not there; looked for where asked for only.
+    AttributeRecommendedMissing = "attribute_recommended_missing", Warning;
     /// `metadata.version` is earlier than the table, and no release.
     VersionEarlier = "version_earlier", Warning;
     /// The name beside a value names another value.

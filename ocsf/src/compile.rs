@@ -14,7 +14,8 @@
 //! class    NAME DEPRECATED CONSTRAINTS ATTRS UID CAPTION
 //! ```
 //!
-//! Types that begin with `:` are objects. Flags are `r` (required) and `*` (list). An empty field
+//! Types that begin with `:` are objects. Flags are `r` (required), `c`
+//! (recommended) and `*` (list). An empty field
 //! says that there is none; `DEPRECATED` is the version since when, or `-`. Equal attributes and
 //! enums of one version are written once. Equal inputs give equal bytes.
 
@@ -152,8 +153,10 @@ impl Compiler {
             other => other.to_owned(),
         };
         let mut flags = String::new();
-        if facts.get("requirement").and_then(Value::as_str) == Some("required") {
-            flags.push('r');
+        match text(facts, "requirement")? {
+            "required" => flags.push('r'),
+            "recommended" => flags.push('c'),
+            _ => {}
         }
         if facts.get("is_array").and_then(Value::as_bool) == Some(true) {
             flags.push('*');

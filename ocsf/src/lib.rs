@@ -33,7 +33,9 @@ pub use coerce::coerce;
 pub use edition::{DEFAULT_VERSION, Edition, versions};
 pub use path::PATH_BYTES_MAX;
 pub use tables::TablesError;
-pub use validate::{DEPTH_MAX, FINDINGS_MAX, Finding, Report, Status, validate};
+pub use validate::{
+    Checks, DEPTH_MAX, FINDINGS_MAX, Finding, Report, Status, validate, validate_with,
+};
 
 #[cfg(test)]
 mod tests;

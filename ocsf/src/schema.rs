@@ -52,6 +52,7 @@ pub(crate) struct Attr {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) required: bool,
+    pub(crate) recommended: bool,
     pub(crate) list: bool,
     /// The bits of the profiles that bring it; 0 where it is always there.
     pub(crate) profiles: u64,

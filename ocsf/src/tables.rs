@@ -225,6 +225,7 @@ impl Reader {
             name,
             kind: kind.ok_or(TablesError("an attribute is of an unknown type"))?,
             required: flags.contains('r'),
+            recommended: flags.contains('c'),
             list: flags.contains('*'),
             profiles,
             values,

@@ -111,13 +111,30 @@ impl Report {
     }
 }
 
+/// What is looked for besides what an event must hold to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// Recommended attributes that are missing: most events lack some.
+    pub recommended: bool,
+}
+
 /// Checks an event against the version that it names.
 ///
 /// # Errors
 ///
 /// Where the program carries no readable tables; nothing was checked then.
 pub fn validate(event: &Value) -> Result<Report, TablesError> {
+    validate_with(event, Checks::default())
+}
+
+/// The same, with more checks.
+///
+/// # Errors
+///
+/// As [`validate`].
+pub fn validate_with(event: &Value, checks: Checks) -> Result<Report, TablesError> {
     let mut check = Check {
+        checks,
         edition: Edition::of_event(event)?,
         profiles: 0,
         report: Report::default(),
@@ -128,6 +145,7 @@ pub fn validate(event: &Value) -> Result<Report, TablesError> {
 
 /// A check under way.
 struct Check {
+    checks: Checks,
     edition: Edition,
     /// The bits of the profiles that the event names.
     profiles: u64,
@@ -264,6 +282,22 @@ impl Check {
             if !there && attr.is_visible(self.profiles) && !self.was_optional(shape, attr) {
                 let place = Place::Member(place, attr.name);
                 self.report.found(Code::AttributeRequiredMissing, &place);
+            }
+        }
+        if self.checks.recommended {
+            self.recommended(members, place, shape);
+        }
+    }
+
+    /// Reports what is recommended and missing.
+    fn recommended(&mut self, members: &Map<String, Value>, place: &Place<'_>, shape: &Shape) {
+        let schema = self.edition.schema;
+        let attrs = shape.members.iter();
+        for attr in attrs.filter_map(|(_, at)| schema.attrs.get(*at)) {
+            let there = members.get(attr.name).is_some_and(|value| !value.is_null());
+            if attr.recommended && !there && attr.is_visible(self.profiles) {
+                let place = Place::Member(place, attr.name);
+                self.report.found(Code::AttributeRecommendedMissing, &place);
             }
         }
     }

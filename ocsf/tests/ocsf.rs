@@ -10,3 +10,5 @@ mod events;
 mod laws;
 #[path = "ocsf/samples.rs"]
 mod samples;
+#[path = "ocsf/tables.rs"]
+mod tables;

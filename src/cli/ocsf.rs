@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Judge as a server with `ocsf.validation: strict` does.
     #[arg(long)]
     strict: bool,
+    /// Warn also of recommended attributes that are missing.
+    #[arg(long)]
+    recommended: bool,
     /// How to print: text, or a JSON object a line for programs.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -89,6 +92,7 @@ impl Args {
     ) -> anyhow::Result<Vec<String>> {
         let mut limits = Limits::default();
         limits.ocsf.strict = self.strict;
+        limits.ocsf.recommended = self.recommended;
         let mut lines = Vec::new();
         inspect(body, &limits, |event| {
             tally.add(&event);
@@ -234,7 +238,7 @@ impl Tally {
 mod tests {
     use super::*;
 
-    const SOUND: &str = r#"{"class_uid":0,"category_uid":0,"activity_id":1,"type_uid":1,
+    const SOUND: &str = r#"{"class_uid":0,"category_uid":0,"activity_id":0,"type_uid":0,
         "severity_id":1,"time":1763719200000,
         "metadata":{"version":"1.8.0","product":{"name":"gateway"}}}"#;
 
@@ -242,6 +246,7 @@ mod tests {
         let args = Args {
             files: Vec::new(),
             strict,
+            recommended: false,
             format,
         };
         let mut tally = Tally::default();

@@ -1,7 +1,7 @@
 //! One case a check: a valid event, one change, and what is found then.
 
 use serde_json::Value;
-use weir_ocsf::{Code, Codes, Status, coerce, validate};
+use weir_ocsf::{Checks, Code, Codes, Status, coerce, validate, validate_with};
 
 use crate::events::{document, event_of, set};
 
@@ -41,9 +41,25 @@ fn every_case_is_found_with_its_code_and_its_path() {
     let unseen: Vec<Code> = Code::ALL
         .iter()
         .copied()
-        .filter(|code| !code.is_ours() && !seen.contains(*code))
+        .filter(|code| !code.is_ours() && *code != Code::AttributeRecommendedMissing)
+        .filter(|code| !seen.contains(*code))
         .collect();
     assert_eq!(unseen, [], "no case finds these");
+}
+
+#[test]
+fn what_is_recommended_is_looked_for_where_asked_for() {
+    let event = document()["bases"]["finding"].clone();
+    let report = validate_with(&event, Checks { recommended: true }).unwrap();
+    let wanted = |path: &str| report.findings.iter().any(|found| found.path == path);
+    assert!(
+        wanted("message") && wanted("metadata.product.name"),
+        "{report:?}"
+    );
+    // Those of a profile only under it.
+    assert!(!wanted("action_id"), "{report:?}");
+    let only = [Code::AttributeRecommendedMissing].into_iter().collect();
+    assert_eq!((report.codes, report.status()), (only, Status::Warn));
 }
 
 #[test]

@@ -11,7 +11,7 @@ const NDJSON: &str = "application/x-ndjson";
 /// Three events, a line each: one that holds, one with a warning, one with an error.
 fn lines() -> String {
     let mut sound = json!({
-        "class_uid": 0, "category_uid": 0, "activity_id": 1, "type_uid": 1, "severity_id": 6,
+        "class_uid": 0, "category_uid": 0, "activity_id": 0, "type_uid": 0, "severity_id": 6,
         "time": 1_795_200_000_000_i64,
         "metadata": {"uid": "sound", "version": "1.8.0", "product": {"name": "probe"}},
     });
@@ -24,7 +24,7 @@ fn lines() -> String {
     format!("{first}\n{second}\n{sound}\n")
 }
 
-const STORED: &str = "SELECT event_uid, validation_status, cardinality(validation_codes) \
+const STORED: &str = "SELECT event_uid, validation_status, coalesce(cardinality(validation_codes), 0) \
                       FROM ocsf_events ORDER BY event_uid";
 
 #[tokio::test(flavor = "multi_thread")]

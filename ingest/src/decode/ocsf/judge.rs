@@ -1,7 +1,7 @@
 //! Whether an event is taken, and what is to be said about it.
 
 use serde_json::Value;
-use weir_ocsf::{Code, Edition, Report, coerce, validate};
+use weir_ocsf::{Checks, Code, Edition, Report, coerce, validate_with};
 
 use crate::decode::DecodeError;
 use crate::decode::instant::Instant;
@@ -24,6 +24,8 @@ pub struct Policy {
     /// Take the time of receipt where an event names none that can be read; otherwise such an
     /// event is refused.
     pub time_of_receipt: bool,
+    /// Warn of recommended attributes that are missing; most events lack some.
+    pub recommended: bool,
 }
 
 /// Why an event is refused on its own.
@@ -82,7 +84,7 @@ pub(super) fn judge(
     wrapper: Option<&Value>,
     policy: Policy,
 ) -> Result<Judged, DecodeError> {
-    let mut report = validate(event).map_err(|_| DecodeError::Internal)?;
+    let mut report = check(event, policy)?;
     let schema = Edition::of_event(event).map_err(|_| DecodeError::Internal)?;
     let (time, oddity) = time_of(event, wrapper);
     let class = first(event, &["class_uid"]).and_then(as_integer);
@@ -100,7 +102,7 @@ pub(super) fn judge(
             report.add(oddity, "time");
         }
         if COERCIBLE.iter().any(|code| report.codes.contains(*code)) {
-            mend(event, &mut report)?;
+            mend(event, &mut report, policy)?;
         }
     }
     Ok(Judged {
@@ -119,13 +121,19 @@ const COERCIBLE: &[Code] = &[
     Code::TypeUidIncorrect,
 ];
 
-fn mend(event: &mut Value, report: &mut Report) -> Result<(), DecodeError> {
+fn check(event: &Value, policy: Policy) -> Result<Report, DecodeError> {
+    let checks = Checks {
+        recommended: policy.recommended,
+    };
+    validate_with(event, checks).map_err(|_| DecodeError::Internal)
+}
+
+fn mend(event: &mut Value, report: &mut Report, policy: Policy) -> Result<(), DecodeError> {
     let unreadable = event.get("class_uid").is_some_and(Value::is_string);
     let done = coerce(event).map_err(|_| DecodeError::Internal)?;
     if unreadable {
         // Only now is it known by which class the rest is to be checked.
-        let rest = validate(event).map_err(|_| DecodeError::Internal)?;
-        report.merge(rest);
+        report.merge(check(event, policy)?);
     }
     for code in done.iter() {
         report.add(code, "");
