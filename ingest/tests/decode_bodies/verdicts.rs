@@ -257,3 +257,21 @@ fn looking_at_events_says_what_storing_them_would() {
     assert_eq!(noted.len(), 3);
     assert_eq!(seen[0].schema, Some("1.8.0"));
 }
+
+#[test]
+fn an_answer_names_a_thousand_events_and_refused_ones_before_others() {
+    let mut limits = Limits::default();
+    limits.ocsf_events_max = 5000;
+    let odd = call(|event| event["severity"] = "High".into());
+    let refused = call(|event| event["time"] = Value::Null);
+    let body = format!("{}\n{refused}", vec![odd.as_str(); 1500].join("\n"));
+    let answer = decode(body.as_bytes(), &at(), &limits).unwrap().answer();
+    let told = &answer["validation"];
+    let events = told["events"].as_array().unwrap();
+    assert_eq!((events.len(), &told["warn"]), (1000, &json!(1500)));
+    assert_eq!(told["unnamed"], 501);
+    assert_eq!(
+        (&events[0]["index"], &events[999]["index"]),
+        (&json!(0), &json!(1500))
+    );
+}

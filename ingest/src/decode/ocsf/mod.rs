@@ -41,6 +41,9 @@ use super::{Acceptance, DecodeError, Limits};
 /// The longest event that is kept with its refusal.
 const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 
+/// The most events that an answer names, refused ones first; the rest is counted.
+const NAMED_MAX: usize = 1000;
+
 /// What a request became.
 #[derive(Clone, Debug)]
 pub struct OcsfDecoded {
@@ -105,16 +108,28 @@ impl OcsfDecoded {
             };
             let (warn, invalid) = (count(Status::Warn), count(Status::Invalid));
             let ok = self.rows.num_rows().saturating_sub(warn + invalid);
-            let events: Vec<Value> = self.noted.iter().map(Noted::json).collect();
-            answer.insert(
-                "validation".into(),
-                json!({"ok": ok, "warn": warn, "invalid": invalid, "events": events}),
-            );
+            let events: Vec<Value> = self.named().into_iter().map(Noted::json).collect();
+            let mut told = json!({"ok": ok, "warn": warn, "invalid": invalid, "events": events});
+            if let (true, Some(told)) = (self.noted.len() > NAMED_MAX, told.as_object_mut()) {
+                told.insert("unnamed".into(), json!(self.noted.len() - NAMED_MAX));
+            }
+            answer.insert("validation".into(), told);
         }
         if self.miscounted {
             answer.insert("flags".into(), json!(["bundle_count_differs"]));
         }
         Value::Object(answer)
+    }
+
+    /// The events that the answer names, by their place.
+    fn named(&self) -> Vec<&Noted> {
+        let mut named: Vec<&Noted> = self.noted.iter().collect();
+        if named.len() > NAMED_MAX {
+            named.sort_by_key(|noted| noted.refused.is_none());
+            named.truncate(NAMED_MAX);
+            named.sort_by_key(|noted| noted.index);
+        }
+        named
     }
 }
 
