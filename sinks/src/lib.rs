@@ -30,9 +30,9 @@ mod refill;
 pub mod route;
 mod secret;
 mod sink;
+pub mod snowflake;
 mod sql;
 pub mod sqlite;
-pub mod snowflake;
 pub mod testing;
 
 pub use dead::{

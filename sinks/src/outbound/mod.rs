@@ -20,8 +20,8 @@ mod splunk_hec;
 mod webhook;
 
 pub use error::OutboundError;
+pub(crate) use http::trusting;
 pub use json::lines as json_lines;
 pub use otlp::{OtlpCodec, OtlpConfig, OtlpSink};
-pub(crate) use http::trusting;
 pub use splunk_hec::{SplunkHecConfig, SplunkHecSink};
 pub use webhook::{WebhookConfig, WebhookSink};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
 use weir_sinks::outbound::{OtlpSink, SplunkHecSink, WebhookSink};
 use weir_sinks::postgres::PostgresSink;
-use weir_sinks::sqlite::SqliteSink;
 use weir_sinks::snowflake::SnowflakeSink;
+use weir_sinks::sqlite::SqliteSink;
 use weir_sinks::{Sink, SinkError};
 
 use crate::app::sinks::otlp::CODEC;

@@ -29,8 +29,8 @@ use weir_model::Dataset;
 use weir_sinks::clickhouse::ClickHouseConfig;
 use weir_sinks::outbound::{OtlpConfig, SplunkHecConfig, WebhookConfig};
 use weir_sinks::postgres::PostgresConfig;
-use weir_sinks::sqlite::SqliteConfig;
 use weir_sinks::snowflake::SnowflakeConfig;
+use weir_sinks::sqlite::SqliteConfig;
 
 use crate::config::setting::Setting;
 
