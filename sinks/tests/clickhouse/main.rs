@@ -16,7 +16,7 @@ mod server;
 mod setup;
 
 use weir_sinks::clickhouse::{ClickHouseConfig, Compression};
-use weir_sinks::contract::{Destination, assert_holds, sample_batch};
+use weir_sinks::contract::{Destination, assert_holds, record, sample_batch};
 use weir_sinks::{Part, Sink};
 
 use server::{Place, Server};
@@ -26,7 +26,8 @@ async fn the_contract_holds() {
     let Some(server) = Server::shared() else {
         return;
     };
-    assert_holds(&Place::at(&server.config())).await;
+    let proven = assert_holds(&Place::at(&server.config())).await;
+    record("clickhouse", &proven);
 }
 
 #[tokio::test]
