@@ -40,7 +40,7 @@ pub use dead::{
     replay_node, sink_layouts,
 };
 pub use delivery::{DatasetStatus, Delivery, DeliveryConfig, DeliveryStatus};
-pub use derived::{ByDataset, Derived};
+pub use derived::{ByDataset, Derived, Resumed};
 pub use refill::Refill;
 pub use route::{Route, RouteBook, Routed};
 pub use secret::Secret;

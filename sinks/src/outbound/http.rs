@@ -96,13 +96,13 @@ impl Poster {
     /// Posts `body` with `headers` of its own, and gives the answer of a success.
     pub(super) async fn post(
         &self,
-        headers: &[(&'static str, &str)],
+        headers: &[(&'static str, String)],
         body: Vec<u8>,
     ) -> Result<Bytes, OutboundError> {
         let mut request = self.client.post(self.url.clone());
         request = request.headers(self.headers.clone());
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = request.header(*name, value.as_str());
         }
         let body = match self.compression.as_str() {
             "gzip" => {

@@ -16,12 +16,14 @@ mod http;
 mod json;
 mod otlp;
 mod posts;
+mod sink;
 mod splunk_hec;
 mod webhook;
 
 pub use error::OutboundError;
 pub(crate) use http::trusting;
 pub use json::lines as json_lines;
-pub use otlp::{OtlpCodec, OtlpConfig, OtlpSink};
-pub use splunk_hec::{SplunkHecConfig, SplunkHecSink};
-pub use webhook::{WebhookConfig, WebhookSink};
+pub use otlp::{Otlp, OtlpCodec, OtlpConfig, OtlpSink};
+pub use sink::{Form, Outbound, Post};
+pub use splunk_hec::{SplunkHec, SplunkHecConfig, SplunkHecSink};
+pub use webhook::{Webhook, WebhookConfig, WebhookSink};

@@ -8,17 +8,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use async_trait::async_trait;
-use weir_model::source::Want;
-use weir_model::{Dataset, NodeId};
 
 use super::OutboundError;
 use super::http::{COMPRESSIONS, Poster, Target};
-use super::posts::Taken;
-use crate::{Engine, Part, Receipt, Secret, Sink, SinkError};
-
-/// Spans of one request.
-const POST_ROWS: usize = 1_000;
+use super::sink::{Form, Outbound, Post};
+use crate::{Part, Secret, SinkError};
 
 /// Where requests go below a base URL.
 const PATH: &str = "/v1/traces";
@@ -69,12 +63,12 @@ pub struct OtlpCodec {
 }
 
 /// Sends spans to a collector.
-#[derive(Debug)]
-pub struct OtlpSink {
-    name: String,
-    poster: Poster,
+pub type OtlpSink = Outbound<Otlp>;
+
+/// The requests of OTLP.
+#[derive(Clone, Copy, Debug)]
+pub struct Otlp {
     codec: OtlpCodec,
-    taken: Taken,
 }
 
 impl OtlpSink {
@@ -97,74 +91,30 @@ impl OtlpSink {
             timeout: config.timeout,
             ca_file: &config.ca_file,
         })?;
-        Ok(Self {
-            name: name.to_owned(),
-            poster,
-            codec,
-            taken: Taken::default(),
-        })
-    }
-
-    async fn post(&self, body: Vec<u8>) -> Result<(), OutboundError> {
-        let kind = [("content-type", "application/x-protobuf")];
-        let answer = self.poster.post(&kind, body).await?;
-        match (self.codec.rejected)(&answer) {
-            0 => Ok(()),
-            rows => Err(OutboundError::Partly {
-                to: self.poster.host(),
-                rows,
-            }),
-        }
+        Ok(Self::of(name, poster, Otlp { codec }))
     }
 }
 
-#[async_trait]
-impl Sink for OtlpSink {
-    fn name(&self) -> &str {
-        &self.name
+impl Form for Otlp {
+    const KIND: &'static str = "otlp";
+    const POST_ROWS: usize = 1_000;
+
+    fn post(&self, part: &Part) -> Result<Post, OutboundError> {
+        Ok(Post {
+            body: (self.codec.encode)(&part.rows())?,
+            ..self.probe()
+        })
     }
 
-    fn appetite(&self) -> Want {
-        Want {
-            rows_max: 5_000,
-            bytes_max: 8 << 20,
-            gather: Duration::ZERO,
-        }
-    }
-
-    async fn probe(&self) -> Result<Engine, SinkError> {
+    fn probe(&self) -> Post {
         // A request without spans is a good one.
-        self.post(Vec::new()).await?;
-        Ok(Engine {
-            name: "otlp".to_owned(),
-            version: String::new(),
-        })
-    }
-
-    async fn write(&self, run: &[Part]) -> Result<Receipt, SinkError> {
-        let mut rows = 0;
-        for part in run {
-            for post in part.chunks(POST_ROWS) {
-                let id = post.id();
-                if !self.taken.has(&id) {
-                    self.post((self.codec.encode)(&post.rows())?).await?;
-                    self.taken.note(id);
-                    rows += post.len() as u64;
-                }
-            }
+        Post {
+            headers: vec![("content-type", "application/x-protobuf".to_owned())],
+            body: Vec::new(),
         }
-        self.taken.forget(run);
-        Ok(Receipt {
-            rows,
-            place: self.poster.host(),
-        })
     }
 
-    async fn last_batch(&self, _: Dataset, _: &NodeId) -> Result<Option<i64>, SinkError> {
-        Ok(None)
-    }
-
-    async fn count(&self, _: Dataset, _: &NodeId) -> Result<u64, SinkError> {
-        Err(Box::new(OutboundError::Uncounted))
+    fn refused(&self, answer: &[u8]) -> i64 {
+        (self.codec.rejected)(answer)
     }
 }

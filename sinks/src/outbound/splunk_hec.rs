@@ -8,18 +8,13 @@ use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
-use async_trait::async_trait;
 use serde_json::json;
-use weir_model::source::Want;
-use weir_model::{Dataset, NodeId};
+use weir_model::Dataset;
 
 use super::http::{Poster, Target, encode};
-use super::posts::Taken;
+use super::sink::{Form, Outbound, Post};
 use super::{OutboundError, json as rows_as_json};
-use crate::{Engine, Part, Receipt, Secret, Sink, SinkError};
-
-/// Rows of one request: with a kilobyte each they stay below the megabyte of Splunk's cloud.
-const POST_ROWS: usize = 500;
+use crate::{Part, Secret, SinkError};
 
 /// Where the collector's events go.
 const PATH: &str = "services/collector/event";
@@ -58,12 +53,12 @@ impl Default for SplunkHecConfig {
 }
 
 /// Sends rows to a collector.
-#[derive(Debug)]
-pub struct SplunkHecSink {
-    name: String,
-    poster: Poster,
+pub type SplunkHecSink = Outbound<SplunkHec>;
+
+/// The posts of a collector of events.
+#[derive(Clone, Debug)]
+pub struct SplunkHec {
     config: SplunkHecConfig,
-    taken: Taken,
 }
 
 impl SplunkHecSink {
@@ -88,14 +83,12 @@ impl SplunkHecSink {
             timeout: config.timeout,
             ca_file: &config.ca_file,
         })?;
-        Ok(Self {
-            name: name.to_owned(),
-            poster,
-            config: config.clone(),
-            taken: Taken::default(),
-        })
+        let config = config.clone();
+        Ok(Self::of(name, poster, SplunkHec { config }))
     }
+}
 
+impl SplunkHec {
     /// What all events of `dataset` have around them, but for the time and the event.
     fn around(&self, dataset: Dataset) -> String {
         let mut members = json!({
@@ -135,58 +128,31 @@ impl SplunkHecSink {
     }
 }
 
-#[async_trait]
-impl Sink for SplunkHecSink {
-    fn name(&self) -> &str {
-        &self.name
-    }
+impl Form for SplunkHec {
+    const KIND: &'static str = "splunk_hec";
+    // With a kilobyte each they stay below the megabyte of Splunk's cloud.
+    const POST_ROWS: usize = 500;
 
-    fn appetite(&self) -> Want {
-        Want {
-            rows_max: 2_000,
-            bytes_max: 2 << 20,
-            gather: Duration::ZERO,
-        }
-    }
-
-    async fn probe(&self) -> Result<Engine, SinkError> {
-        // A request without events is refused with 400 by whoever has let the token in.
-        let kind = [("content-type", "application/json")];
-        match self.poster.post(&kind, Vec::new()).await {
-            Ok(_) | Err(OutboundError::Refused { .. }) => Ok(Engine {
-                name: "splunk_hec".to_owned(),
-                version: String::new(),
-            }),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn write(&self, run: &[Part]) -> Result<Receipt, SinkError> {
-        let mut rows = 0;
-        for part in run {
-            for post in part.chunks(POST_ROWS) {
-                let id = post.id();
-                if !self.taken.has(&id) {
-                    let events = self.events(&post)?;
-                    let kind = [("content-type", "application/json")];
-                    self.poster.post(&kind, events).await?;
-                    self.taken.note(id);
-                    rows += post.len() as u64;
-                }
-            }
-        }
-        self.taken.forget(run);
-        Ok(Receipt {
-            rows,
-            place: self.poster.host(),
+    fn post(&self, part: &Part) -> Result<Post, OutboundError> {
+        Ok(Post {
+            headers: kind(),
+            body: self.events(part)?,
         })
     }
 
-    async fn last_batch(&self, _: Dataset, _: &NodeId) -> Result<Option<i64>, SinkError> {
-        Ok(None)
+    fn probe(&self) -> Post {
+        Post {
+            headers: kind(),
+            body: Vec::new(),
+        }
     }
 
-    async fn count(&self, _: Dataset, _: &NodeId) -> Result<u64, SinkError> {
-        Err(Box::new(OutboundError::Uncounted))
+    fn lets_in(&self, error: &OutboundError) -> bool {
+        // Without events a request is refused, by whoever has let the token in.
+        matches!(error, OutboundError::Refused { .. })
     }
+}
+
+fn kind() -> Vec<(&'static str, String)> {
+    vec![("content-type", "application/json".to_owned())]
 }

@@ -12,17 +12,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use weir_model::source::Want;
-use weir_model::{Dataset, NodeId};
-
 use super::http::{COMPRESSIONS, Poster, Target, encode};
-use super::posts::Taken;
+use super::sink::{Form, Outbound, Post};
 use super::{OutboundError, json};
-use crate::{Engine, Part, Receipt, Secret, Sink, SinkError};
-
-/// Rows of one post.
-const POST_ROWS: usize = 1_000;
+use crate::{Part, Secret, SinkError};
 
 /// Where and how a webhook is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,12 +55,12 @@ impl Default for WebhookConfig {
 }
 
 /// Posts rows to a webhook.
-#[derive(Debug)]
-pub struct WebhookSink {
-    name: String,
-    poster: Poster,
+pub type WebhookSink = Outbound<Webhook>;
+
+/// The posts of a webhook.
+#[derive(Clone, Copy, Debug)]
+pub struct Webhook {
     object: bool,
-    taken: Taken,
 }
 
 impl WebhookSink {
@@ -84,29 +77,40 @@ impl WebhookSink {
             timeout: config.timeout,
             ca_file: &config.ca_file,
         })?;
-        Ok(Self {
-            name: name.to_owned(),
-            poster,
-            object: config.format == "json",
-            taken: Taken::default(),
-        })
+        let object = config.format == "json";
+        Ok(Self::of(name, poster, Webhook { object }))
     }
+}
 
-    async fn post(&self, post: &Part) -> Result<(), OutboundError> {
-        let name = post.id().to_string();
-        let dataset = post.batch().dataset().name();
-        let lines = json::lines(&post.rows()).map_err(encode)?;
+impl Webhook {
+    /// The post of these lines under that name.
+    fn of(self, name: String, dataset: &str, lines: Vec<u8>) -> Post {
         let (kind, body) = if self.object {
             ("application/json", object(&name, dataset, &lines))
         } else {
             ("application/x-ndjson", lines)
         };
-        let headers = [
-            ("content-type", kind),
-            ("idempotency-key", &name),
-            ("x-weir-dataset", dataset),
+        let headers = vec![
+            ("content-type", kind.to_owned()),
+            ("idempotency-key", name),
+            ("x-weir-dataset", dataset.to_owned()),
         ];
-        self.poster.post(&headers, body).await.map(drop)
+        Post { headers, body }
+    }
+}
+
+impl Form for Webhook {
+    const KIND: &'static str = "webhook";
+    const POST_ROWS: usize = 1_000;
+
+    fn post(&self, part: &Part) -> Result<Post, OutboundError> {
+        let lines = json::lines(&part.rows()).map_err(encode)?;
+        let dataset = part.batch().dataset().name();
+        Ok(self.of(part.id().to_string(), dataset, lines))
+    }
+
+    fn probe(&self) -> Post {
+        self.of("probe".to_owned(), "", Vec::new())
     }
 }
 
@@ -126,66 +130,4 @@ fn object(part: &str, dataset: &str, lines: &[u8]) -> Vec<u8> {
     }
     body.extend_from_slice(b"]}");
     body
-}
-
-#[async_trait]
-impl Sink for WebhookSink {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn appetite(&self) -> Want {
-        Want {
-            rows_max: 5_000,
-            bytes_max: 8 << 20,
-            gather: Duration::ZERO,
-        }
-    }
-
-    async fn probe(&self) -> Result<Engine, SinkError> {
-        // A post without rows: whether it is taken says whether posts with rows are.
-        let body = if self.object {
-            object("probe", "", b"")
-        } else {
-            Vec::new()
-        };
-        let kind = if self.object {
-            "application/json"
-        } else {
-            "application/x-ndjson"
-        };
-        let headers = [("content-type", kind), ("idempotency-key", "probe")];
-        self.poster.post(&headers, body).await?;
-        Ok(Engine {
-            name: "webhook".to_owned(),
-            version: String::new(),
-        })
-    }
-
-    async fn write(&self, run: &[Part]) -> Result<Receipt, SinkError> {
-        let mut rows = 0;
-        for part in run {
-            for post in part.chunks(POST_ROWS) {
-                let id = post.id();
-                if !self.taken.has(&id) {
-                    self.post(&post).await?;
-                    self.taken.note(id);
-                    rows += post.len() as u64;
-                }
-            }
-        }
-        self.taken.forget(run);
-        Ok(Receipt {
-            rows,
-            place: self.poster.host(),
-        })
-    }
-
-    async fn last_batch(&self, _: Dataset, _: &NodeId) -> Result<Option<i64>, SinkError> {
-        Ok(None)
-    }
-
-    async fn count(&self, _: Dataset, _: &NodeId) -> Result<u64, SinkError> {
-        Err(Box::new(OutboundError::Uncounted))
-    }
 }

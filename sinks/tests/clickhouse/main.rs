@@ -23,7 +23,7 @@ use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
 use weir_model::{Dataset, NodeId};
 use weir_sinks::clickhouse::{ClickHouseConfig, Compression};
-use weir_sinks::contract::{Destination, assert_holds_for, sample_batch};
+use weir_sinks::contract::{Destination, assert_holds_for, record, sample_batch};
 use weir_sinks::{Part, Sink};
 
 use server::{Place, Server};
@@ -35,7 +35,8 @@ async fn the_contract_holds() {
     };
     // Maps, lists of structs and money; a time that may be NULL. All of them: heavy_clickhouse.
     let some = [Dataset::Spans, Dataset::CostLedger];
-    assert_holds_for(&Place::at(&server.config()), &some).await;
+    let proven = assert_holds_for(&Place::at(&server.config()), &some).await;
+    record("clickhouse", &proven);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! One delivery for each sink, all from the same log and lake.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
@@ -14,7 +14,8 @@ use weir_lake::Lakes;
 use weir_ledger::LEDGER_NODE;
 use weir_model::{BatchSource, Dataset};
 use weir_sinks::{
-    ByDataset, DeadLetters, Delivery, DeliveryConfig, Derived, Refill, RouteBook, Routed, Sink,
+    ByDataset, DeadLetters, Delivery, DeliveryConfig, Derived, Refill, Resumed, RouteBook, Routed,
+    Sink,
 };
 
 use crate::app::Node;
@@ -89,7 +90,7 @@ impl Fanout {
 
     fn open(
         &self,
-        folder: &PathBuf,
+        folder: &Path,
         (name, config): (String, &SinkConfig),
         (sink, source): (Arc<dyn Sink>, &Arc<dyn BatchSource>),
         (telemetry, memory): Watch,
@@ -99,6 +100,13 @@ impl Fanout {
             source: error.into(),
         };
         let (kind, shared) = outlet::shared(config);
+        let origin = (Arc::clone(source), Arc::clone(&sink));
+        let source: Arc<dyn BatchSource> = Arc::new(Resumed::new(
+            origin.0,
+            Dataset::CostLedger,
+            origin.1,
+            self.books.subscribe(),
+        ));
         let book = Arc::new(RouteBook::open(folder, &name).map_err(state)?);
         let cursors = self.supply.log.cursors_from_first();
         let sealed = |dataset| source.last_sealed(dataset).max(cursors.get(&name, dataset));
@@ -107,10 +115,10 @@ impl Fanout {
         let metered = Metered::new(sink, telemetry, memory);
         let writes = metered.commits();
         // The valve first: what waits before it takes no memory from requests.
-        let origin = (Arc::clone(&book), Arc::clone(source));
+        let origin = (Arc::clone(&book), Arc::clone(&source));
         let valve = Valve::new(Arc::new(metered), shared, origin);
         let sink: Arc<dyn Sink> = Arc::new(valve);
-        let routed = Arc::new(Routed::new(Arc::clone(source), Arc::clone(&book)));
+        let routed = Arc::new(Routed::new(source, Arc::clone(&book)));
         let delivery = Delivery::start(
             Arc::clone(&sink),
             Arc::<Routed>::clone(&routed),
