@@ -35,7 +35,6 @@ use crate::location::Location;
 use crate::replay::{
     LAYOUT, LAYOUT_PROPERTY, Replay, batches_app, commit_path, part_app, part_version,
 };
-use crate::share::Slice;
 use crate::write::put_files;
 use crate::{Appended, LakeError, Partial, Partition, Snapshot, stats};
 
@@ -69,7 +68,8 @@ pub(crate) struct Table {
 /// What an append wants to be true of the table.
 pub(crate) struct Wanted {
     pub(crate) node: NodeId,
-    pub(crate) batches: Vec<Slice>,
+    /// Whole, or without the rows that another lake gets.
+    pub(crate) batches: Vec<Batch>,
     /// Only these rows of the one batch.
     pub(crate) part: Option<Range<i32>>,
 }
@@ -168,7 +168,7 @@ impl Table {
         }
         Ok(Wanted {
             node: first.id().node.clone(),
-            batches: batches.iter().map(Slice::whole).collect(),
+            batches: batches.to_vec(),
             part: None,
         })
     }
@@ -183,13 +183,12 @@ impl Table {
 
     /// A piece of a batch, checked to be that.
     pub(crate) fn part(&self, batch: &Batch, rows: Range<i32>) -> Result<Wanted, LakeError> {
-        let slice = Slice::whole(batch);
-        if rows.start < 0 || rows.start >= rows.end || rows.end > slice.end {
+        if rows.start < 0 || rows.start >= rows.end || rows.end > batch.end() {
             return Err(self.rows_fault("the batch has no such rows"));
         }
         Ok(Wanted {
             node: batch.id().node.clone(),
-            batches: vec![slice],
+            batches: vec![batch.clone()],
             part: Some(rows),
         })
     }
@@ -272,20 +271,20 @@ impl Table {
             pieces: Vec::new(),
             txns: Vec::new(),
         };
-        for batch in wanted.batches.iter().filter(|b| b.number > committed) {
-            let number = batch.number;
+        for batch in wanted.batches.iter().filter(|b| b.id().number > committed) {
+            let number = batch.id().number;
             let settled = snapshot.settled_rows(node, number);
             if partial.is_some_and(|p| p.batch > number) {
                 continue;
             }
-            let want = wanted.part.clone().unwrap_or(0..batch.end);
+            let want = wanted.part.clone().unwrap_or(0..batch.end());
             let (start, end) = (want.start.max(settled), want.end);
             if start >= end {
                 continue;
             }
-            let rows = batch.between(start..end);
-            let rows = rows.ok_or_else(|| self.rows_fault("the batch has no such rows"))?;
-            if rows.num_rows() > 0 {
+            let places = batch.places(start..end);
+            if !places.is_empty() {
+                let rows = batch.rows().slice(places.start, places.len());
                 todo.pieces.push(rows);
             }
             todo.txns.clear();
@@ -297,7 +296,7 @@ impl Table {
                 let progress = progress.ok_or_else(|| self.rows_fault("too many batches"))?;
                 todo.txns.push((part_app(node, self.dataset), progress));
             }
-            if end == batch.end {
+            if end == batch.end() {
                 todo.txns.push((batches_app(node, self.dataset), number));
             }
         }
@@ -460,7 +459,7 @@ impl Table {
 
 /// What a file is named after: the batches in it, for people who look into the folder.
 fn file_name(wanted: &Wanted) -> String {
-    let number = |batch: Option<&Slice>| batch.map_or(0, |b| b.number);
+    let number = |batch: Option<&Batch>| batch.map_or(0, |b| b.id().number);
     let first = number(wanted.batches.first());
     let last = number(wanted.batches.last());
     format!("{}-{first}-{last}", wanted.node)
