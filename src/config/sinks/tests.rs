@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::config::setting::Value;
+use crate::config::setting::{Kind as Of, Value};
 use crate::config::{Config, Faults, Sources, document, load};
 
 const FILE: &str = "\
@@ -134,7 +134,13 @@ fn each_setting_of_each_kind_writes_the_field_that_it_reads() {
         for setting in kind.all_settings() {
             let mut sink = (kind.start)();
             let other = match (setting.get)(&sink) {
-                Value::Text(_) => Value::Text("other".into()),
+                Value::Text(now) => match setting.kind {
+                    Of::OneOf(words) => {
+                        let other = words.iter().find(|word| **word != now);
+                        Value::Text((*other.unwrap()).to_owned())
+                    }
+                    _ => Value::Text("other".into()),
+                },
                 Value::Switch(on) => Value::Switch(!on),
                 Value::Count(n) => Value::Count(n + 1),
                 Value::Span(time) => Value::Span(time * 2 + Duration::from_secs(1)),
