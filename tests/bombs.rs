@@ -27,14 +27,15 @@ struct Bomb {
     times: u32,
 }
 
+/// Quickly made: zeros shrink to a two hundredth even so.
 fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     coder.write_all(body).unwrap();
     coder.finish().unwrap()
 }
 
 fn deflate(body: &[u8]) -> Vec<u8> {
-    let mut coder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    let mut coder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     coder.write_all(body).unwrap();
     coder.finish().unwrap()
 }
@@ -100,9 +101,10 @@ fn compressed() -> Vec<Bomb> {
     let mut window = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
     window.window_log(27).unwrap();
     window.write_all(&zeros).unwrap();
-    let nested = gzip(&gzip(&zeros));
+    let single = gzip(&zeros);
+    let nested = gzip(&single);
     let all: [(&'static str, &'static str, Vec<u8>, &'static [u16]); 7] = [
-        ("gzip", "gzip", gzip(&zeros), &[413]),
+        ("gzip", "gzip", single, &[413]),
         ("deflate", "deflate", deflate(&zeros), &[413]),
         ("zstd", "zstd", zstd(&zeros), &[413]),
         (

@@ -6,6 +6,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     missing_docs,
     reason = "a bench fails like a test, and criterion's macros document nothing"
 )]
@@ -59,6 +60,28 @@ fn json(c: &mut Criterion) {
     group.finish();
 }
 
+/// Security events, checked against their schema and made rows: one that holds, one that does not.
+fn ocsf(c: &mut Criterion) {
+    let cases = include_str!("../../testdata/ocsf/cases.json");
+    let cases: serde_json::Value = serde_json::from_str(cases).unwrap();
+    let event = &cases["bases"]["api"];
+    let mut broken = event.clone();
+    broken["severity_id"] = "high".into();
+    let at = acceptance();
+    let limits = Limits::default();
+    let mut group = c.benchmark_group("ocsf");
+    group.throughput(Throughput::Elements(SPANS as u64));
+    for (name, event) in [("sound", event), ("broken", &broken)] {
+        let body = vec![event.to_string(); SPANS].join("\n");
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                weir_ingest::decode::ocsf::decode(black_box(body.as_bytes()), &at, &limits).unwrap()
+            });
+        });
+    }
+    group.finish();
+}
+
 /// What the content key alone costs.
 fn content_key(c: &mut Criterion) {
     let spans: Vec<Vec<u8>> = agent_message(SPANS)
@@ -81,5 +104,5 @@ fn content_key(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, protobuf, json, content_key);
+criterion_group!(benches, protobuf, json, ocsf, content_key);
 criterion_main!(benches);

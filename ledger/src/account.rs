@@ -11,7 +11,7 @@ use weir_transforms::trace::{Booking, Fact, Shared};
 
 use crate::LedgerError;
 use crate::booked::{self, Booked};
-use crate::events;
+use crate::events::{self, EventTerms};
 use crate::order::Order;
 use crate::place::Place;
 use crate::prices::PriceLists;
@@ -110,8 +110,11 @@ pub async fn account(
     let mut order = Order::new(lake);
     order.load(place.entries).await?;
     let latest: Cursors = spans.nodes().map(|(n, b)| (n.clone(), b)).collect();
-    let priced_as_sent = order.entries().is_empty();
-    let events = events::account::account(lake, (&ledger, node, &place), priced_as_sent).await?;
+    let terms = EventTerms {
+        prices,
+        entries: order.entries(),
+    };
+    let events = events::account::account(lake, (&ledger, node, &place), terms).await?;
     let pending = Window::between(&place.cursors, &latest).batches();
     let mut account = Account {
         event_bookings: events.bookings,

@@ -8,12 +8,16 @@
 //!
 //! # Invariants
 //!
-//! * A row is one booking, made of this row alone: no other row changes it, so that sums are those
-//!   of the rows in any order, and a price that was put beside the row stays.
+//! * A row is one booking, made of this row and the entries of the order alone: no other row
+//!   changes it, so that sums are those of the rows in any order. The price that was put beside the
+//!   row when it was accepted stays, unless an entry says otherwise; what its sender reported stays
+//!   always.
 //! * The bookings and how far each node's batches were read are one commit, under the same number
 //!   that fences the bookings of spans: a row is booked once, wherever a process was stopped.
 
 pub(crate) mod account;
+mod price;
+mod reprice;
 mod rows;
 
 use std::sync::Arc;
@@ -28,6 +32,7 @@ use crate::place::Place;
 use crate::status::add;
 use crate::window::{Cursors, Reader};
 
+pub(crate) use price::EventTerms;
 pub(crate) use rows::{columns, to_bookings};
 
 /// A table whose rows are booked one by one.
@@ -134,7 +139,11 @@ impl Ledger {
             cursors.extend(ends.map(|(node, batch): (&NodeId, i64)| (node.clone(), batch)));
         }
         let now_us = self.clock.now_us();
-        let rows = to_bookings(*table, &pieces, (now_us, place.batch + 1))?;
+        let terms = EventTerms {
+            prices: self.prices.as_ref(),
+            entries: self.order.entries(),
+        };
+        let rows = to_bookings(*table, &pieces, &terms, (now_us, place.batch + 1))?;
         let bookings = rows.as_ref().map_or(0, RecordBatch::num_rows);
         let outcome = self.commit_rows(place, &mut next, rows.as_ref()).await?;
         if outcome == Outcome::Fenced {

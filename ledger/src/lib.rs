@@ -25,6 +25,7 @@
 
 mod account;
 mod booked;
+mod cells;
 mod error;
 mod events;
 mod follow;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use arrow_array::RecordBatch;
 use futures::TryStreamExt;
 use weir_lake::{Bounds, Lake, LakeFile, Outcome, Snapshot};
 use weir_model::{Dataset, TenantId};
@@ -9,6 +10,7 @@ use weir_transforms::trace::Sign;
 
 use crate::LedgerError;
 use crate::booked::{self, Signed};
+use crate::cells::Cells;
 use crate::ledger::{Ledger, Step};
 use crate::place::Place;
 use crate::prices::Reprice;
@@ -56,10 +58,24 @@ impl Preview {
             }
         }
     }
+
+    /// Adds changes that are rows of the ledger already.
+    fn add_booked(&mut self, rows: &RecordBatch) {
+        let cells = Cells(rows);
+        for at in 0..rows.num_rows() {
+            let cost = cells.money("cost_usd", at).unwrap_or(0);
+            if cells.int("sign", at).is_some_and(|sign| sign < 0) {
+                self.before += cost;
+            } else {
+                self.after += cost;
+                self.calls += 1;
+            }
+        }
+    }
 }
 
 /// Whether the file may hold bookings that the entry concerns.
-fn may_concern(entry: &Reprice, file: &LakeFile) -> bool {
+pub(crate) fn may_concern(entry: &Reprice, file: &LakeFile) -> bool {
     let tenant = file.tenant.as_ref();
     let tenant = tenant.is_none_or(|t| entry.lists.contains_key(t.as_str()));
     let time = began(file, entry.from_us, entry.to_us);
@@ -87,14 +103,16 @@ pub async fn tenants(
             .read_file(Dataset::CostLedger, file, columns, None)
             .await?;
         while let Some(piece) = pieces.try_next().await? {
-            all.extend(booked::from_rows(&piece).map(|(key, _)| key.tenant));
+            let rows = 0..piece.num_rows();
+            let tenants = rows.filter_map(|at| Cells(&piece).text("tenant_id", at));
+            all.extend(tenants.filter_map(|tenant| TenantId::new(tenant).ok()));
         }
     }
     Ok(all)
 }
 
 /// Whether the file may hold bookings of calls of that time.
-fn began(file: &LakeFile, from_us: i64, to_us: i64) -> bool {
+pub(crate) fn began(file: &LakeFile, from_us: i64, to_us: i64) -> bool {
     match file.stats.get("event_time").and_then(|s| s.bounds.as_ref()) {
         Some(Bounds::Time { min, max }) => *max >= from_us && *min < to_us,
         Some(Bounds::Int { .. } | Bounds::Text { .. }) | None => true,
@@ -131,6 +149,10 @@ impl Ledger {
             place = self.place().await?.1;
             self.pass("repriced")?;
         }
+        let Some((place, events)) = Box::pin(self.reprice_events(place, &entry)).await? else {
+            return Ok(Step::Fenced);
+        };
+        bookings += events;
         let mut next = place.clone();
         next.entries += 1;
         match self.commit(&place, next, Draft::default()).await? {
@@ -169,6 +191,8 @@ impl Ledger {
                 }
             }
         }
+        let events = self.preview_events((&ledger, &place), entry, |rows| preview.add_booked(rows));
+        fault = fault.or(Box::pin(events).await.err());
         self.order.pretend(None);
         fault.map_or(Ok(preview), Err)
     }

@@ -35,7 +35,7 @@ const ROW_BYTES: usize = 4_096;
 const TRACES_AT_ONCE: usize = 5_000;
 
 /// When the rows of a file were accepted; always, where that is not known.
-fn received(file: &LakeFile) -> Period {
+pub(crate) fn received(file: &LakeFile) -> Period {
     match file
         .stats
         .get("received_at")

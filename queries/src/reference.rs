@@ -87,7 +87,7 @@ fn schema_of(view: &View) -> Result<SchemaRef, QueryError> {
         // Planning over tables in memory waits for nothing.
         futures::executor::block_on(state.statement_to_plan(statement))
     };
-    let plan = |view: &View| plan_sql(view.sql);
+    let plan = |view: &View| plan_sql(&view.sql());
     for table in TABLES.iter().filter(|_| view.reads == SUMS) {
         let sums = ViewTable::new(plan_sql(&table.sql(std::iter::empty()))?, None);
         context.register_table(table.name, Arc::new(sums))?;

@@ -342,7 +342,9 @@ impl Session {
     }
 
     async fn plan(&self, view: &View) -> Result<LogicalPlan, QueryError> {
-        let statement = self.state.sql_to_statement(view.sql, &Dialect::Generic)?;
+        let statement = self
+            .state
+            .sql_to_statement(&view.sql(), &Dialect::Generic)?;
         Ok(self.state.statement_to_plan(statement).await?)
     }
 }

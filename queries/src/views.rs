@@ -17,7 +17,9 @@ pub(crate) struct View {
     pub(crate) reads: &'static [Dataset],
     /// The view that it is written over; that one is written over datasets alone.
     pub(crate) over: Option<&'static str>,
-    pub(crate) sql: &'static str,
+    sql: &'static str,
+    /// What it has in braces, and what is put there.
+    put: &'static [(&'static str, &'static str)],
     /// How many selects and tables it puts in the place of its name.
     pub(crate) weight: u64,
     /// What its columns mean, where they are not a dataset's own.
@@ -25,6 +27,14 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// The stored query.
+    pub(crate) fn sql(&self) -> String {
+        let put = self.put.iter();
+        put.fold(self.sql.to_owned(), |sql, (name, what)| {
+            sql.replace(&format!("{{{name}}}"), what)
+        })
+    }
+
     /// What `column` means: the view's own word, else that of a dataset that it reads.
     pub(crate) fn column_doc(&self, column: &str) -> Option<&'static str> {
         let own = self.columns.iter().find(|(name, _)| *name == column);
@@ -83,7 +93,8 @@ pub(crate) const VIEWS: &[View] = &[
         doc: "Cost, calls, tokens and latency by day and skill, from the ledger of bookings",
         reads: SUMS,
         over: None,
-        sql: include_str!("views/cost_by_skill_daily.sql"),
+        sql: include_str!("views/cost_by_skill.sql"),
+        put: &[("sums", "cost_sums_daily"), ("period", "day")],
         weight: 16,
         columns: BY_SKILL,
     },
@@ -92,7 +103,8 @@ pub(crate) const VIEWS: &[View] = &[
         doc: "Cost, calls, tokens and latency by hour and skill, from the ledger of bookings",
         reads: SUMS,
         over: None,
-        sql: include_str!("views/cost_by_skill_hourly.sql"),
+        sql: include_str!("views/cost_by_skill.sql"),
+        put: &[("sums", "cost_sums_hourly"), ("period", "hour")],
         weight: 16,
         columns: BY_SKILL,
     },
@@ -102,6 +114,7 @@ pub(crate) const VIEWS: &[View] = &[
         reads: SUMS,
         over: None,
         sql: include_str!("views/cost_per_skill.sql"),
+        put: &[],
         weight: 16,
         columns: &[
             ("skill", "The skill; (unattributed) where none is known"),
@@ -125,6 +138,7 @@ pub(crate) const VIEWS: &[View] = &[
         reads: &[Dataset::Spans],
         over: None,
         sql: include_str!("views/duplicate_spans.sql"),
+        put: &[],
         weight: 6,
         columns: &[
             ("copies", "Rows stored with these ids"),
@@ -150,6 +164,7 @@ pub(crate) const VIEWS: &[View] = &[
         reads: &[Dataset::Spans],
         over: None,
         sql: include_str!("views/spans_distinct.sql"),
+        put: &[],
         weight: 9,
         columns: &[],
     },
@@ -159,6 +174,7 @@ pub(crate) const VIEWS: &[View] = &[
         reads: &[Dataset::Spans],
         over: Some("spans_distinct"),
         sql: include_str!("views/traces.sql"),
+        put: &[],
         weight: 10,
         columns: &[
             ("start_time", "The start of its first span"),

@@ -118,7 +118,6 @@ fn spans(number: i64) -> Part {
     Part::whole(Batch::seal(id, &rows).unwrap())
 }
 
-#[derive(Debug)]
 struct Measured {
     rows_per_second: f64,
     cpu_per_million: f64,
@@ -198,8 +197,12 @@ async fn main() {
         let (bare, sink) = (config("bare"), config("sink"));
         let by_client = of_bare_client(&bare, &client, &run).await;
         let by_sink = of_sink(&sink, &run).await;
-        println!("round {round}: bare client {by_client:.2?}");
-        println!("round {round}: the sink    {by_sink:.2?}");
+        for (who, it) in [("bare client", &by_client), ("the sink", &by_sink)] {
+            let (rows, cpu) = (it.rows_per_second, it.cpu_per_million);
+            println!(
+                "round {round}: {who:<11} {rows:>9.0} rows/s, {cpu:.2} CPU-s per million rows"
+            );
+        }
         ratios.push(by_sink.rows_per_second / by_client.rows_per_second);
         for config in [bare, sink] {
             let drop = format!("DROP DATABASE {}", config.database);

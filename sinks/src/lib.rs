@@ -25,10 +25,14 @@ mod derived;
 pub mod lake;
 pub mod memory;
 pub mod outbound;
+pub mod postgres;
 mod refill;
 pub mod route;
 mod secret;
 mod sink;
+pub mod snowflake;
+mod sql;
+pub mod sqlite;
 pub mod testing;
 
 pub use dead::{

@@ -56,13 +56,24 @@ pub(crate) struct Line {
     pub(crate) difference: i64,
 }
 
+/// A sink that could not be counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Uncounted {
+    /// Its name.
+    pub(crate) sink: String,
+    /// Why, for a person.
+    pub(crate) error: String,
+}
+
 /// All lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     /// The node.
     pub(crate) node: String,
-    /// One for each dataset.
+    /// One for each sink and dataset.
     pub(crate) lines: Vec<Line>,
+    /// Sinks beside the lake that could not be counted, and why.
+    pub(crate) uncounted: Vec<Uncounted>,
     /// The ledger's account, where it was computed.
     pub(crate) ledger: Option<Account>,
 }
@@ -75,15 +86,26 @@ impl Line {
 }
 
 impl Report {
-    /// Whether every line closes.
+    /// Whether every sink was counted, and all of it adds up.
     pub(crate) fn closes(&self) -> bool {
+        self.uncounted.is_empty() && self.adds_up()
+    }
+
+    /// Whether every line closes, of the sinks that could be counted, and the ledger.
+    fn adds_up(&self) -> bool {
         let booked = self.ledger.as_ref().is_none_or(Account::closes);
         booked && self.lines.iter().all(Line::closes)
     }
 
     /// The report as an answer.
     pub(crate) fn json(&self) -> Value {
-        let mut report = json!({ "node": self.node, "ok": self.closes(), "lines": self.lines });
+        let mut report = json!({
+            "node": self.node,
+            "ok": self.closes(),
+            "adds_up": self.adds_up(),
+            "lines": self.lines,
+            "uncounted": self.uncounted,
+        });
         if let (Some(ledger), Some(fields)) = (&self.ledger, report.as_object_mut()) {
             fields.insert("ledger".to_owned(), account_json(ledger));
         }
@@ -157,11 +179,12 @@ pub(crate) fn of_memory(node: &Node) -> Vec<Line> {
     node.log.status().datasets.iter().map(line).collect()
 }
 
-/// Recounts a running node.
+/// Recounts a running node. A sink beside the lake that is away is named in the report; what the
+/// others hold is counted all the same.
 ///
 /// # Errors
 ///
-/// Where the sink or the log cannot be read.
+/// Where the lake or the log cannot be read.
 pub(crate) async fn recount(node: &Node) -> anyhow::Result<Report> {
     let sinks: Vec<Counted> = node.fanout.outlets().iter().map(Outlet::counted).collect();
     recount_parts((&node.log, &node.lakes, &node.dead), &sinks).await
@@ -207,12 +230,20 @@ pub(crate) async fn recount_parts(
     for dataset in Dataset::RECEIVED {
         lines.push(line(log, lakes, dead, dataset).await?);
     }
+    let mut uncounted = Vec::new();
     for sink in sinks {
-        lines.extend(sink.recount(log, lakes, dead).await?);
+        match sink.recount(log, lakes, dead).await {
+            Ok(counted) => lines.extend(counted),
+            Err(error) => uncounted.push(Uncounted {
+                sink: sink.name().to_owned(),
+                error: format!("{error:#}"),
+            }),
+        }
     }
     Ok(Report {
         node: log.node().as_str().to_owned(),
         lines,
+        uncounted,
         ledger: None,
     })
 }
@@ -315,6 +346,34 @@ mod tests {
     fn rows_that_arrive_meanwhile_are_no_difference() {
         let settled = balance(line(90, 14, 110), 100);
         assert_eq!((settled.accepted, settled.difference), (105, 0));
+    }
+
+    #[test]
+    fn a_sink_that_is_away_is_named_and_the_rest_adds_up() {
+        let report = Report {
+            node: "n".into(),
+            lines: vec![balance(line(90, 9, 100), 100)],
+            uncounted: vec![Uncounted {
+                sink: "warehouse".into(),
+                error: "no answer".into(),
+            }],
+            ledger: None,
+        };
+        let shown = report.json();
+        assert_eq!(
+            (&shown["ok"], &shown["adds_up"]),
+            (&json!(false), &json!(true))
+        );
+        assert_eq!(shown["uncounted"][0]["sink"], "warehouse");
+        let text = crate::cli::verify::text(&shown);
+        assert!(
+            text.contains("warehouse could not be counted: no answer"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("in the sinks that could be counted"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -151,11 +151,11 @@ impl Booking {
         each.reduce(Shown::with).unwrap_or_default()
     }
 
-    /// Whether this node is the one that books in the lake at `place` among all, as far as it knows.
-    pub(crate) fn books(&self, place: usize) -> bool {
-        let status = self.status.get(place);
-        let status = status.map(|status| Arc::clone(&status.lock()));
-        status.is_some_and(|status| status.shown(self.clock.now_us()).booking)
+    /// Which of them this node is the one to book, as far as it knows, in the order of [`ledgers`].
+    pub(crate) fn books(&self) -> Vec<bool> {
+        let now_us = self.clock.now_us();
+        let status = self.status.iter().map(|status| Arc::clone(&status.lock()));
+        status.map(|status| status.shown(now_us).booking).collect()
     }
 
     /// Stops them: the last commit is made or not, and the stores are written.

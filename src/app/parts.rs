@@ -298,6 +298,9 @@ pub(crate) fn decode_limits(config: &Config) -> Limits {
     limits.json_values_max = size(set.json_values);
     limits.value_depth_max = size(set.value_depth);
     limits.decoded_bytes_max = size(set.decoded);
+    limits.ocsf_events_max = size(config.ocsf.events);
+    limits.ocsf.strict = config.ocsf.validation == "strict";
+    limits.ocsf.time_of_receipt = config.ocsf.missing_time == "received";
     limits
 }
 

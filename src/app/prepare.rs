@@ -40,6 +40,17 @@ pub(crate) struct Prepared {
     pub(crate) fingerprints: Vec<u64>,
 }
 
+/// What goes into the log of a request's rows and of what was refused of it one by one.
+fn stored(
+    rows: (Dataset, RecordBatch),
+    rejected: Option<RecordBatch>,
+) -> Vec<(Dataset, RecordBatch)> {
+    let rejected = rejected.map(|rejected| (Dataset::RejectedEvents, rejected));
+    let mut all: Vec<_> = [rows].into_iter().chain(rejected).collect();
+    all.retain(|(_, rows)| rows.num_rows() > 0);
+    all
+}
+
 /// Makes the rows and the answer of an OTLP trace request.
 ///
 /// # Errors
@@ -76,11 +87,8 @@ pub(crate) fn traces(
         OtlpEncoding::Protobuf => partial.protobuf(),
         OtlpEncoding::Json => partial.json(&rows),
     };
-    let mut datasets = vec![(Dataset::Spans, rows)];
-    datasets.extend(rejected.map(|rejected| (Dataset::RejectedEvents, rejected)));
-    datasets.retain(|(_, rows)| rows.num_rows() > 0);
     Ok(Prepared {
-        rows: datasets,
+        rows: stored((Dataset::Spans, rows), rejected),
         answer,
         accepted,
         rejected: rejected_count,
@@ -199,11 +207,9 @@ pub(crate) fn audit(body: &[u8], at: &Acceptance, limits: &Limits) -> Result<Aud
     let key = decoded.idempotency_key.filter(|key| !key.is_empty());
     let key = key.map(|key| format!("{}{SCOPE_MARK}{key}", decoded.source_id));
     let accepted = decoded.rows.num_rows();
-    let mut rows = vec![(Dataset::ProxyAudit, decoded.rows)];
-    rows.retain(|(_, rows)| rows.num_rows() > 0);
     Ok(Audit {
         prepared: Prepared {
-            rows,
+            rows: stored((Dataset::ProxyAudit, decoded.rows), None),
             answer,
             accepted,
             ..Prepared::default()
@@ -232,15 +238,8 @@ pub(crate) fn events(body: &[u8], at: &Acceptance, limits: &Limits) -> Result<Pr
     let answer = decoded.answer().to_string().into();
     let accepted = decoded.rows.num_rows();
     let rejected = decoded.rejected.as_ref().map_or(0, RecordBatch::num_rows);
-    let mut rows = vec![(Dataset::OcsfEvents, decoded.rows)];
-    rows.extend(
-        decoded
-            .rejected
-            .map(|rejected| (Dataset::RejectedEvents, rejected)),
-    );
-    rows.retain(|(_, rows)| rows.num_rows() > 0);
     Ok(Prepared {
-        rows,
+        rows: stored((Dataset::OcsfEvents, decoded.rows), decoded.rejected),
         answer,
         accepted,
         rejected,

@@ -27,6 +27,7 @@ use weir_model::{Batch, BatchId, Dataset, NodeId, TenantId};
 use weir_transforms::rollup::{self, Grain};
 
 use crate::app::Node;
+use crate::app::ledger::{Booking, ledgers};
 
 /// How often the ledger is looked at.
 const EVERY: Duration = Duration::from_secs(10);
@@ -50,9 +51,9 @@ pub(crate) struct Replaced {
     swept: Option<Instant>,
 }
 
-/// Keeps the sums fresh until the node stops, while it is the one that books.
+/// Keeps the sums of each lake fresh until the node stops, while it is the one that books there.
 pub(crate) async fn keep(node: &Node) {
-    let mut replaced: Vec<Replaced> = node.lakes.all().map(|_| Replaced::default()).collect();
+    let mut replaced: Vec<Replaced> = ledgers(&node.lakes).map(|_| Replaced::default()).collect();
     let mut failures = 0_u32;
     loop {
         tokio::select! {
@@ -60,17 +61,13 @@ pub(crate) async fn keep(node: &Node) {
             () = node.stopping() => return,
             () = tokio::time::sleep(EVERY) => {}
         }
-        // All at once, so that a tenant's lake that is away does not hold up the others.
-        let all = node.lakes.all().zip(&mut replaced).enumerate();
-        let all =
-            all.map(|(place, (lake, replaced))| Box::pin(turn(node, (place, lake), replaced)));
-        let done = futures::future::join_all(all).await;
+        let done = turn(node, &mut replaced).await;
         let tell = failures.is_multiple_of(30);
         failures = match done.iter().all(Result::is_ok) {
             true => 0,
             false => failures.saturating_add(1),
         };
-        for (lake, done) in node.lakes.all().zip(done) {
+        for ((lake, _), done) in ledgers(&node.lakes).zip(done) {
             // A store that is away for an hour is told of once in five minutes.
             if let (Err(error), true) = (done, tell) {
                 let error = format!("{error:#}");
@@ -80,15 +77,26 @@ pub(crate) async fn keep(node: &Node) {
     }
 }
 
-/// One turn for the lake at `place`: the work of the node that books there, and what only this node
-/// knows of.
-async fn turn(
-    node: &Node,
-    (place, lake): (usize, &Lake),
-    replaced: &mut Replaced,
+/// One turn of each lake, in the order of [`ledgers`].
+async fn turn(node: &Node, replaced: &mut [Replaced]) -> Vec<anyhow::Result<()>> {
+    let now_us = node.intake.clock.now_us();
+    let books = node.booking.as_ref().map(Booking::books);
+    let books = books.unwrap_or_default().into_iter();
+    let books = books.chain(std::iter::repeat(false));
+    // All at once, so that a tenant's lake that is away does not hold up the others.
+    let all = ledgers(&node.lakes).zip(books).zip(replaced);
+    let all = all
+        .map(|(((lake, _), books), replaced)| Box::pin(of_lake(lake, books, (now_us, replaced))));
+    futures::future::join_all(all).await
+}
+
+/// One turn of a lake: the work of the node that books there, and what only this node knows of.
+async fn of_lake(
+    lake: &Lake,
+    books: bool,
+    (now_us, replaced): (i64, &mut Replaced),
 ) -> anyhow::Result<()> {
-    if node.booking.as_ref().is_some_and(|b| b.books(place)) {
-        let now_us = node.intake.clock.now_us();
+    if books {
         refresh(lake, now_us, replaced).await?;
         replaced.sweep(lake, now_us - DAY_US).await?;
     }

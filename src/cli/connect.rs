@@ -84,12 +84,14 @@ static PRODUCTS: &[Product] = &[
         settings: "export CLAUDE_CODE_ENABLE_TELEMETRY=1\n\
                    export CLAUDE_CODE_ENHANCED_TELEMETRY_BETA=1\n\
                    export OTEL_TRACES_EXPORTER=otlp\n\
+                   export OTEL_LOGS_EXPORTER=otlp\n\
                    export OTEL_EXPORTER_OTLP_ENDPOINT={http}\n\
                    export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n\
                    export OTEL_LOG_TOOL_DETAILS=1\n\
                    export OTEL_EXPORTER_OTLP_HEADERS=\"authorization=Bearer%20{key}\"",
-        note: "Traces are a beta of Claude Code; its metrics and log events are answered and not \
-               stored yet. OTEL_LOG_TOOL_DETAILS names skills on the spans.",
+        note: "Traces are a beta of Claude Code; without them its api_request events, which carry \
+               the cost, are what is booked. Its metrics and other events are answered and not \
+               stored. OTEL_LOG_TOOL_DETAILS names skills.",
     },
     Product {
         name: "openllmetry",

@@ -50,6 +50,23 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
 fn statements(target: &Target) -> Option<String> {
     match target {
         Target::ClickHouse(config) => Some(weir_sinks::clickhouse::ddl(config)),
+        Target::Postgres(config) => Some(weir_sinks::postgres::ddl(config)),
+        Target::Snowflake(config) => Some(weir_sinks::snowflake::ddl(config)),
+        Target::Sqlite(config) => Some(weir_sinks::sqlite::ddl(config)),
         Target::Otlp(_) | Target::SplunkHec(_) | Target::Webhook(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_has_tables_prints_them_without_any_configuration() {
+        let text = |kind: &str| sink_of_kind(kind).and_then(|sink| statements(&sink.target));
+        let clickhouse = text("clickhouse").unwrap();
+        assert!(clickhouse.contains("CREATE TABLE IF NOT EXISTS `weir`.`spans`"));
+        assert_eq!(text("webhook"), None);
+        assert_eq!(text("spans"), None);
     }
 }

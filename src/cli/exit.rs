@@ -9,7 +9,8 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0   done
   1   it failed, or what was checked is wrong; the reason is on stderr
-  2   the command line or the configuration is wrong; nothing was started
+  2   the command line or the configuration is wrong; nothing was started. For `weir ocsf
+      validate`: an event breaks its schema
   73  the data directory is in use by another process
   74  an fsync failed: what was not acknowledged is lost, restart on a sound disk
   75  the server could not be reached; try again";
@@ -25,6 +26,8 @@ impl Exit {
     pub(crate) const FAILURE: Self = Self(1);
     /// The command line or the configuration is wrong.
     pub(crate) const USAGE: Self = Self(2);
+    /// An event that was looked at breaks its schema.
+    pub(crate) const INVALID: Self = Self(2);
     /// The data directory is in use.
     pub(crate) const IN_USE: Self = Self(73);
     /// An fsync failed.

@@ -12,6 +12,7 @@ pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod keys;
 pub(crate) mod logging;
+pub(crate) mod ocsf;
 pub(crate) mod out;
 pub(crate) mod place;
 pub(crate) mod prices;
@@ -93,6 +94,9 @@ enum Command {
     /// Say how weir reads what it is sent.
     #[command(subcommand)]
     Explain(explain::Command),
+    /// Hold security events against the schema of OCSF.
+    #[command(subcommand)]
+    Ocsf(ocsf::Command),
     /// Check and show the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -139,6 +143,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Config(command) => block_on(config::run(command)),
         Command::Schema => schema::run(),
         Command::Ddl(args) => ddl::run(args),
+        Command::Ocsf(command) => ocsf::run(&command),
         Command::Connect(args) => connect::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Upgrade(args) => block_on(upgrade::run(args)),

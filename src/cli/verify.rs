@@ -165,9 +165,17 @@ pub(crate) fn text(report: &Value) -> String {
         ));
     }
     out.push_str(&ledger(report));
-    let ok = report.get("ok").and_then(Value::as_bool).unwrap_or(false);
-    out.push_str(if ok {
+    let uncounted = report.get("uncounted").and_then(Value::as_array);
+    for sink in uncounted.into_iter().flatten() {
+        let text = |name: &str| sink.get(name).and_then(Value::as_str).unwrap_or("?");
+        let (name, error) = (text("sink"), text("error"));
+        out.push_str(&format!("{name} could not be counted: {error}\n"));
+    }
+    let says = |name: &str| report.get(name).and_then(Value::as_bool).unwrap_or(false);
+    out.push_str(if says("ok") {
         "accepted = stored + set aside + pending + routed out: every row is where it should be"
+    } else if says("adds_up") {
+        "every row is where it should be in the sinks that could be counted"
     } else {
         "the account does NOT close: rows are missing or too many; keep the data directory and \
          report it"

@@ -13,6 +13,7 @@ pub(crate) mod document;
 pub(crate) mod file;
 pub(crate) mod load;
 pub(crate) mod mapping_file;
+pub(crate) mod ocsf;
 pub(crate) mod places;
 pub(crate) mod prices_file;
 pub(crate) mod setting;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use load::{Faults, Sources, load};
+pub(crate) use ocsf::Ocsf;
 use places::TenantLakes;
 pub(crate) use sinks::{SinkConfig, Sinks, Target, sink_of_kind};
 
@@ -40,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     /// What a request may cost.
     pub(crate) limits: Limits,
+    /// What security events must hold to.
+    pub(crate) ocsf: Ocsf,
     /// The write-ahead log.
     pub(crate) wal: Wal,
     /// The Delta tables.
@@ -344,6 +348,7 @@ impl Default for Config {
                 reload_interval: Duration::from_secs(10),
             },
             limits: Limits::default(),
+            ocsf: Ocsf::default(),
             wal: Wal::default(),
             lake: Lake {
                 url: String::new(),

@@ -22,6 +22,7 @@ macro_rules! setting {
 
 mod cost;
 mod ledger;
+mod ocsf;
 mod transport;
 
 /// Every setting, in the order of the reference page.
@@ -30,6 +31,7 @@ pub(crate) static SETTINGS: &[Setting] = &ALL;
 /// How many there are.
 const COUNT: usize = NODE.len()
     + transport::SETTINGS.len()
+    + ocsf::SETTINGS.len()
     + STATE.len()
     + cost::SETTINGS.len()
     + ledger::SETTINGS.len();
@@ -43,6 +45,7 @@ const ALL: [Setting; COUNT] = {
     let sections = [
         NODE,
         transport::SETTINGS,
+        ocsf::SETTINGS,
         STATE,
         cost::SETTINGS,
         ledger::SETTINGS,

@@ -1,4 +1,4 @@
-//! `POST /v1/ocsf/ingest`: 202, with counts by class.
+//! `POST /v1/ocsf/ingest`: 202, with counts by class, and what is to be said of single events.
 
 use std::sync::Arc;
 

@@ -42,15 +42,20 @@ struct Question {
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(crate) enum Format {
+    /// One object; of a rollup, page by page.
     Json,
+    /// RFC 4180.
     Csv,
+    /// An Arrow IPC stream.
     Arrow,
+    /// Parquet.
     Parquet,
 }
 
 impl Format {
-    fn of_name(name: &str) -> Option<Self> {
+    /// The format of that name.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
         match name {
             "json" => Some(Self::Json),
             "csv" => Some(Self::Csv),
@@ -75,7 +80,8 @@ impl Format {
         })
     }
 
-    fn content_type(self) -> &'static str {
+    /// The media type.
+    pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Csv => "text/csv; charset=utf-8",

@@ -19,7 +19,6 @@ mod scopes;
 mod sql;
 mod sqlite;
 mod state;
-mod tls;
 
 pub use error::StoreError;
 pub use keys::{Denied, Keys, NewKey, Principal, Request, StateConfig};

@@ -12,14 +12,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
-use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row, Transaction};
+use tokio_postgres::{Client, Row, Transaction};
 use weir_model::TenantId;
+use weir_postgres::{AddressError, Server};
 
 use self::tables::prepare;
 use crate::sql::{self, KeyRow};
-use crate::tls::Tls;
 use crate::{
     KEYS_MAX, KeyInfo, Loaded, NOTES_MAX, Note, NoteKind, Quotas, SECRETS_MAX, Secret, State,
     StoreError, Stored, TenantInfo,
@@ -35,8 +34,7 @@ type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// Tenants, keys and quotas in Postgres.
 pub struct Postgres {
-    config: Config,
-    tls: Option<Tls>,
+    server: Server,
     link: Mutex<Link>,
 }
 
@@ -75,27 +73,16 @@ impl Postgres {
     /// Where `url` is not one, the database does not answer within seconds, refuses, or was written
     /// by a newer weir. No error repeats `url`.
     pub fn open(url: &str, authorities: Option<&Path>) -> Result<Self, StoreError> {
-        let mut config: Config = url.parse().map_err(|_| StoreError::Url)?;
-        config
-            .connect_timeout(CONNECT)
-            .application_name("weir")
-            .keepalives_idle(Duration::from_secs(10));
-        if authorities.is_some() {
-            config.ssl_mode(SslMode::Require);
-        }
-        // Any other mode would also go on without TLS, and then none is safer than it looks.
-        let tls = if config.get_ssl_mode() == SslMode::Require {
-            Some(Tls::new(authorities)?)
-        } else {
-            None
-        };
+        let server = Server::new(url, authorities, CONNECT).map_err(|error| match error {
+            AddressError::Authorities { path } => StoreError::Authorities { path },
+            AddressError::Url | AddressError::Tls => StoreError::Url,
+        })?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|source| StoreError::Runtime { source })?;
         let state = Self {
-            config,
-            tls,
+            server,
             link: Mutex::new(Link {
                 runtime: Some(runtime),
                 client: None,
@@ -145,19 +132,7 @@ impl Postgres {
     }
 
     async fn connect(&self) -> Result<Client, StoreError> {
-        // The other end of each task: it ends when the client is dropped, or with the connection.
-        let client = match &self.tls {
-            Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await?;
-                tokio::spawn(connection);
-                client
-            }
-            None => {
-                let (client, connection) = self.config.connect(NoTls).await?;
-                tokio::spawn(connection);
-                client
-            }
-        };
+        let client = self.server.connect().await?;
         client.batch_execute("SET search_path = weir").await?;
         Ok(client)
     }

@@ -2,6 +2,8 @@
 
 use weir_model::TenantId;
 
+use super::ocsf::Policy;
+
 /// Microseconds of a day.
 pub(super) const DAY_US: i64 = 86_400_000_000;
 
@@ -46,6 +48,8 @@ pub struct Limits {
     pub decoded_bytes_max: usize,
     /// Events of one request to the OCSF receiver; one more refuses it.
     pub ocsf_events_max: usize,
+    /// What such an event must hold to; what does not is refused alone, or flagged.
+    pub ocsf: Policy,
     /// Canonical gateway events of one audit request; one more refuses it.
     pub canonical_events_max: usize,
     /// Telemetry events of one batch; one more refuses it.
@@ -65,6 +69,7 @@ impl Default for Limits {
             value_depth_max: 32,
             decoded_bytes_max: 512 << 20,
             ocsf_events_max: 1000,
+            ocsf: Policy::default(),
             canonical_events_max: 500,
             telemetry_events_max: 1000,
         }

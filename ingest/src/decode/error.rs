@@ -79,6 +79,12 @@ pub enum DecodeError {
         /// The most that are taken.
         max: usize,
     },
+    /// More security events than are taken at once; the contract of their senders says 422.
+    #[error("OCSF ingest accepts at most {max} events at once")]
+    TooManySecurityEvents {
+        /// The most that are taken.
+        max: usize,
+    },
     /// More values than are taken in one JSON body.
     #[error("the body holds more than {max} JSON values; send fewer at once")]
     TooManyValues {
@@ -117,7 +123,9 @@ impl DecodeError {
             Self::TooManyRows { .. } | Self::TooManyValues { .. } | Self::TooManyBytes { .. } => {
                 RefusalKind::TooLarge
             }
-            Self::TooDeepForContract | Self::Contract(_) => RefusalKind::Unprocessable,
+            Self::TooDeepForContract | Self::Contract(_) | Self::TooManySecurityEvents { .. } => {
+                RefusalKind::Unprocessable
+            }
         }
     }
 
@@ -133,7 +141,7 @@ impl DecodeError {
             Self::TooManyEvents { .. } => "too_many_events",
             Self::TooManyValues { .. } => "too_many_values",
             Self::TooManyBytes { .. } => "too_many_bytes",
-            Self::Contract(_) => "contract_violated",
+            Self::Contract(_) | Self::TooManySecurityEvents { .. } => "contract_violated",
             Self::Internal => "internal",
         }
     }

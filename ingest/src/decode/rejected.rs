@@ -1,5 +1,7 @@
 //! Records that were refused on their own, as rows of `rejected_events`.
 
+use std::borrow::Cow;
+
 use arrow_array::{ArrayRef, RecordBatch};
 use weir_model::Dataset;
 
@@ -13,7 +15,7 @@ const ROWS_MAX: usize = 100;
 #[derive(Clone, Debug)]
 pub(super) struct Rejection {
     pub(super) code: &'static str,
-    pub(super) reason: &'static str,
+    pub(super) reason: Cow<'static, str>,
     pub(super) index: usize,
     pub(super) id: Option<String>,
     pub(super) payload: Option<String>,

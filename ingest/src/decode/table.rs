@@ -140,11 +140,6 @@ impl Table {
         }
     }
 
-    /// The finished rows.
-    pub(super) fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// The bytes of all texts so far.
     pub(super) fn byte_len(&self) -> usize {
         self.bytes

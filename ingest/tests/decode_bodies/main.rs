@@ -17,6 +17,7 @@ mod oracle;
 mod property;
 mod rows;
 mod telemetry;
+mod verdicts;
 
 use std::path::PathBuf;
 

@@ -7,7 +7,7 @@ use weir_ingest::decode::{DecodeError, Limits};
 use super::rows::{int, text, texts};
 use super::{at, files};
 
-fn ocsf(body: &str) -> Result<OcsfDecoded, DecodeError> {
+pub(crate) fn ocsf(body: &str) -> Result<OcsfDecoded, DecodeError> {
     decode(body.as_bytes(), &at(), &Limits::default())
 }
 
@@ -41,8 +41,17 @@ fn every_sample_has_its_status_and_its_answer() {
         match decoded {
             Ok(decoded) => {
                 assert_eq!(wanted, 202, "{}", path.display());
-                if let Value::Object(theirs) = &sample["response_body"] {
-                    let ours = decoded.answer();
+                let ours = decoded.answer();
+                if path.ends_with("10_ocsf_badtime.json") {
+                    // A defect there: a time that nobody can read spoils the batches that it is
+                    // stored with. Here the event is refused alone, and kept as refused.
+                    assert_eq!(
+                        (&ours["ingested"], &ours["rejected"]),
+                        (&json!(0), &json!(1))
+                    );
+                    let rejected = decoded.rejected.as_ref().unwrap();
+                    assert_eq!(text(rejected, "reason_code", 0).as_deref(), Some("no_time"));
+                } else if let Value::Object(theirs) = &sample["response_body"] {
                     for name in ["ingested", "class_counts", "sources"] {
                         assert_eq!(ours[name], theirs[name], "{}: {name}", path.display());
                     }
@@ -58,7 +67,7 @@ fn every_sample_has_its_status_and_its_answer() {
             ),
         }
     }
-    assert!(answered >= 5, "{answered}");
+    assert!(answered >= 4, "{answered}");
 }
 
 #[test]
@@ -142,12 +151,24 @@ fn columns_are_promoted_and_the_event_is_kept_whole() {
     assert_eq!(texts(&rows, "resource_names", 0), ["r1", "r2"]);
     assert_eq!(texts(&rows, "profiles", 0), ["ai_operation"]);
     assert_eq!(texts(&rows, "time_flags", 0), ["text"]);
-    assert_eq!(text(&rows, "validation_status", 0), None);
+    assert_eq!(
+        text(&rows, "validation_status", 0).as_deref(),
+        Some("invalid")
+    );
+    let codes = texts(&rows, "validation_codes", 0);
+    for code in [
+        "attribute_wrong_type",
+        "attribute_unknown",
+        "weir_scalar_coerced",
+        "weir_time_coerced",
+    ] {
+        assert!(codes.iter().any(|found| found == code), "{code}: {codes:?}");
+    }
 }
 
 #[test]
 fn equal_events_without_ids_get_ids_of_their_own() {
-    let one = r#"{"class_uid":1,"message":"x"}"#;
+    let one = r#"{"class_uid":1,"time":1795200000000,"message":"x"}"#;
     let rows = ocsf(&format!("[{one},{one}]")).unwrap().rows;
     let ids = [0, 1].map(|row| text(&rows, "event_uid", row).unwrap());
     assert_ne!(ids[0], ids[1]);

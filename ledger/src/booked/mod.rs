@@ -12,7 +12,7 @@ use crate::store::{Entry, TraceKey};
 pub(crate) use rows::{COLUMNS, from_rows, to_rows};
 
 /// The counts that the ledger has columns for.
-const COUNTS: [UsageCount; 6] = [
+pub(crate) const COUNTS: [UsageCount; 6] = [
     UsageCount::Input,
     UsageCount::Output,
     UsageCount::CacheRead,

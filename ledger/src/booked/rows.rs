@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
-};
+use arrow_array::types::{Date32Type, Float64Type};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
-    Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow_schema::{ArrowError, DataType, Field};
 use weir_model::schema::MONEY;
@@ -21,6 +19,7 @@ use weir_transforms::trace::{
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{COUNTS, Row, Signed, in_columns, millis, nanos};
+use crate::cells::Cells;
 use crate::store::TraceKey;
 
 /// What these rows are booked from.
@@ -206,62 +205,28 @@ pub(crate) fn to_rows(rows: &[Signed], now_us: i64, turn: i64) -> Result<RecordB
     RecordBatch::try_new(Arc::clone(&schema), columns)
 }
 
-/// One piece of the table, column by column.
-struct Piece<'a>(&'a RecordBatch);
+/// One piece of the table, row by row.
+struct Piece<'a>(Cells<'a>);
 
-impl<'a> Piece<'a> {
-    fn array(&self, name: &str, at: usize) -> Option<&'a ArrayRef> {
-        self.0.column_by_name(name).filter(|c| c.is_valid(at))
-    }
-
-    fn text(&self, name: &str, at: usize) -> Option<&'a str> {
-        let column = self.array(name, at)?;
-        column.as_string_opt::<i32>().map(|c| c.value(at))
-    }
-
+impl Piece<'_> {
     fn shared(&self, name: &str, at: usize) -> Option<Arc<str>> {
-        self.text(name, at).map(Arc::from)
-    }
-
-    fn long(&self, name: &str, at: usize) -> Option<i64> {
-        let column = self.array(name, at)?;
-        column.as_primitive_opt::<Int64Type>().map(|c| c.value(at))
-    }
-
-    fn int(&self, name: &str, at: usize) -> Option<i32> {
-        let column = self.array(name, at)?;
-        column.as_primitive_opt::<Int32Type>().map(|c| c.value(at))
-    }
-
-    fn time(&self, name: &str, at: usize) -> Option<i64> {
-        let column = self.array(name, at)?;
-        column
-            .as_primitive_opt::<TimestampMicrosecondType>()
-            .map(|c| c.value(at))
-    }
-
-    fn money(&self, name: &str, at: usize) -> Option<i128> {
-        let column = self.array(name, at)?;
-        column
-            .as_primitive_opt::<Decimal128Type>()
-            .map(|c| c.value(at))
+        self.0.text(name, at).map(Arc::from)
     }
 
     fn part_date(&self, at: usize) -> Option<i32> {
-        let column = self.array("part_date", at)?;
-        column.as_primitive_opt::<Date32Type>().map(|c| c.value(at))
+        self.0.number::<Date32Type>("part_date", at)
     }
 
     fn duration(&self, at: usize) -> Option<i64> {
-        let column = self.array("duration_ms", at)?;
-        column
-            .as_primitive_opt::<Float64Type>()
-            .map(|c| nanos(c.value(at)))
+        self.0.number::<Float64Type>("duration_ms", at).map(nanos)
     }
 
     fn flags(&self, at: usize) -> BookingFlags {
         let mut flags = BookingFlags::default();
-        let list = self.array("flags", at).and_then(|c| c.as_list_opt::<i32>());
+        let list = self
+            .0
+            .array("flags", at)
+            .and_then(|c| c.as_list_opt::<i32>());
         let words = list.map(|list| list.value(at));
         let words = words.as_ref().and_then(|w| w.as_string_opt::<i32>());
         for word in words.into_iter().flatten().flatten() {
@@ -278,19 +243,18 @@ impl<'a> Piece<'a> {
     fn booking(&self, at: usize) -> Option<Booking> {
         let mut usage = Usage::default();
         for count in COUNTS {
-            usage.set(count, self.long(UsageCount::name(count), at));
+            usage.set(count, self.0.long(UsageCount::name(count), at));
         }
-        let disagrees = self.array("cost_disagrees", at);
         let text = |name| self.shared(name, at);
         Some(in_columns(Booking {
-            start: self.time("event_time", at)?.saturating_mul(1000),
-            span: SpanId::parse(self.text("span_id", at)?)?,
-            content_key: ContentKey::parse(self.text("content_key", at)?)?,
+            start: self.0.time("event_time", at)?.saturating_mul(1000),
+            span: SpanId::parse(self.0.text("span_id", at)?)?,
+            content_key: ContentKey::parse(self.0.text("content_key", at)?)?,
             duration_nanos: self.duration(at),
-            kind: OpKind::from_name(self.text("op_kind", at)?)?,
+            kind: OpKind::from_name(self.0.text("op_kind", at)?)?,
             skill: text("skill"),
             skill_version: text("skill_version"),
-            attribution: Attribution::from_name(self.text("skill_attribution", at)?)?,
+            attribution: Attribution::from_name(self.0.text("skill_attribution", at)?)?,
             agent_name: text("agent_name"),
             agent_id: text("agent_id"),
             provider: text("provider"),
@@ -303,13 +267,11 @@ impl<'a> Piece<'a> {
             workflow_name: text("workflow_name"),
             environment: text("environment"),
             usage,
-            reported: self.money("cost_reported_usd", at),
-            computed: self.money("cost_computed_usd", at),
-            cost: self.money("cost_usd", at),
-            status: CostStatus::from_name(self.text("cost_status", at)?)?,
-            disagrees: disagrees
-                .and_then(|c| c.as_boolean_opt())
-                .map(|c| c.value(at)),
+            reported: self.0.money("cost_reported_usd", at),
+            computed: self.0.money("cost_computed_usd", at),
+            cost: self.0.money("cost_usd", at),
+            status: CostStatus::from_name(self.0.text("cost_status", at)?)?,
+            disagrees: self.0.truth("cost_disagrees", at),
             price_ref: text("price_ref"),
             error_type: text("error_type"),
             flags: self.flags(at),
@@ -318,13 +280,13 @@ impl<'a> Piece<'a> {
 
     fn row(&self, at: usize) -> Option<(TraceKey, Row)> {
         let key = TraceKey {
-            tenant: TenantId::new(self.text("tenant_id", at)?).ok()?,
-            trace: TraceId::parse(self.text("trace_id", at)?)?,
+            tenant: TenantId::new(self.0.text("tenant_id", at)?).ok()?,
+            trace: TraceId::parse(self.0.text("trace_id", at)?)?,
         };
         let row = Row {
-            batch: self.long("_batch", at)?,
-            row: u32::try_from(self.int("_row", at)?).ok()?,
-            sign: if self.int("sign", at)? < 0 {
+            batch: self.0.long("_batch", at)?,
+            row: u32::try_from(self.0.int("_row", at)?).ok()?,
+            sign: if self.0.int("sign", at)? < 0 {
                 Sign::Minus
             } else {
                 Sign::Plus
@@ -338,9 +300,10 @@ impl<'a> Piece<'a> {
 
 /// The bookings of spans in a piece of the table; rows that other sources have booked are left out.
 pub(crate) fn from_rows(piece: &RecordBatch) -> impl Iterator<Item = (TraceKey, Row)> + '_ {
-    let piece = Piece(piece);
-    (0..piece.0.num_rows()).filter_map(move |at| {
-        (piece.text("source", at) == Some(SOURCE))
+    let rows = piece.num_rows();
+    let piece = Piece(Cells(piece));
+    (0..rows).filter_map(move |at| {
+        (piece.0.text("source", at) == Some(SOURCE))
             .then(|| piece.row(at))
             .flatten()
     })

@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Decimal128Type, Int32Type};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::RecordBatch;
 use weir_lake::{Lake, Snapshot};
 use weir_model::{Dataset, NodeId};
-use xxhash_rust::xxh3::xxh3_128;
 
-use super::{EventTable, TABLES, columns, to_bookings};
+use super::reprice::key_of;
+use super::{EventTable, EventTerms, TABLES, columns, to_bookings};
 use crate::LedgerError;
+use crate::cells::Cells;
 use crate::place::Place;
 use crate::window::{Cursors, Reader, Window};
 
@@ -39,12 +38,11 @@ struct Known {
     booked_cost: i128,
 }
 
-/// Recounts all tables of events up to the ledger's cursors. `priced_as_sent` says that no entry
-/// has priced calls anew, so that costs must be those of the rows, not only their number.
+/// Recounts all tables of events up to the ledger's cursors.
 pub(crate) async fn account(
     lake: &Lake,
     (ledger, node, place): (&Snapshot, &NodeId, &Place),
-    priced_as_sent: bool,
+    terms: EventTerms<'_>,
 ) -> Result<EventAccount, LedgerError> {
     let mut account = EventAccount::default();
     for (table, cursors) in TABLES.into_iter().zip(&place.events) {
@@ -56,12 +54,13 @@ pub(crate) async fn account(
             let mut recount = Recount {
                 lake,
                 table,
+                terms,
                 ours: (pass, passes),
                 known: HashMap::new(),
             };
             recount.rows(&events, cursors).await?;
             recount.bookings(ledger, (node, place.batch)).await?;
-            recount.add_to(&mut account, priced_as_sent);
+            recount.add_to(&mut account);
         }
     }
     Ok(account)
@@ -70,6 +69,7 @@ pub(crate) async fn account(
 struct Recount<'a> {
     lake: &'a Lake,
     table: EventTable,
+    terms: EventTerms<'a>,
     /// The pass, and how many there are.
     ours: (u64, u64),
     known: HashMap<u128, Known>,
@@ -84,7 +84,7 @@ impl Recount<'_> {
         for file in events.files().iter().filter(|f| window.may_hold(f)) {
             let each = |piece: RecordBatch| {
                 // As they are booked: what is no call is left out.
-                let made = to_bookings(self.table, &[piece], (0, 0))?;
+                let made = to_bookings(self.table, &[piece], &self.terms, (0, 0))?;
                 for (key, _, cost) in made.iter().flat_map(|rows| read(rows)) {
                     if let Some(known) = self.known(key) {
                         known.rows += 1;
@@ -109,9 +109,8 @@ impl Recount<'_> {
         let lake = self.lake;
         for file in ledger.files().iter().filter(|f| window.may_hold(f)) {
             let each = |piece: RecordBatch| {
-                let source = piece.column_by_name("source");
-                let source = source.and_then(|c| c.as_string_opt::<i32>());
-                let mine = |at: usize| source.is_some_and(|s| s.value(at) == self.table.source);
+                let cells = Cells(&piece);
+                let mine = |at: usize| cells.text("source", at) == Some(self.table.source);
                 let mine: Vec<bool> = (0..piece.num_rows()).map(mine).collect();
                 let booked = read(&piece).zip(mine).filter(|(_, mine)| *mine);
                 for ((key, sign, cost), _) in booked {
@@ -133,7 +132,7 @@ impl Recount<'_> {
         ours.then(|| self.known.entry(key).or_default())
     }
 
-    fn add_to(&self, account: &mut EventAccount, priced_as_sent: bool) {
+    fn add_to(&self, account: &mut EventAccount) {
         for known in self.known.values() {
             account.bookings += u64::try_from(known.booked).unwrap_or(0);
             account.booked += known.booked_cost;
@@ -142,29 +141,18 @@ impl Recount<'_> {
                 account.gone += known.booked.abs_diff(known.rows);
                 continue;
             }
-            let same_cost = !priced_as_sent || known.row_cost == known.booked_cost;
-            account.wrong += u64::from(known.rows != known.booked || !same_cost);
+            let same = known.rows == known.booked && known.row_cost == known.booked_cost;
+            account.wrong += u64::from(!same);
         }
     }
 }
 
 /// Which event a row of the ledger books, with which sign, and its cost; 0 where it has none.
 fn read(rows: &RecordBatch) -> impl Iterator<Item = (u128, i64, i128)> + '_ {
-    let text = |name: &str| {
-        rows.column_by_name(name)
-            .and_then(|c| c.as_string_opt::<i32>())
-    };
-    let (tenants, ids) = (text("tenant_id"), text("event_id"));
-    let signs = rows.column_by_name("sign");
-    let signs = signs.and_then(|c| c.as_primitive_opt::<Int32Type>());
-    let costs = rows.column_by_name("cost_usd");
-    let costs = costs.and_then(|c| c.as_primitive_opt::<Decimal128Type>());
+    let cells = Cells(rows);
     (0..rows.num_rows()).map(move |at| {
-        let tenant = tenants.map_or("", |t| t.value(at));
-        let id = ids.map_or("", |i| i.value(at));
-        let key = xxh3_128(format!("{tenant}/{id}").as_bytes());
-        let sign = signs.map_or(0, |s| i64::from(s.value(at)));
-        let cost = costs.filter(|c| c.is_valid(at)).map(|c| c.value(at));
-        (key, sign, cost.unwrap_or(0))
+        let sign = cells.int("sign", at).unwrap_or(0);
+        let cost = cells.money("cost_usd", at).unwrap_or(0);
+        (key_of(rows, at), i64::from(sign), cost)
     })
 }

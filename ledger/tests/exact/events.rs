@@ -13,7 +13,7 @@ use arrow_array::{
 use arrow_schema::Field;
 use futures::TryStreamExt;
 use proptest::prelude::*;
-use weir_ledger::{LedgerError, account};
+use weir_ledger::{LEDGER_NODE, LedgerError, Reprice, account};
 use weir_model::Dataset;
 
 use super::rig::{Dice, Lists, NOON, SECOND, Span, World, settle};
@@ -212,7 +212,9 @@ async fn one_world(seed: u64, events: &[Event]) {
     let mut last = world.ledger("three").await;
     settle(&mut last).await;
     assert_eq!(booked(&world).await, expected(events), "seed {seed}");
-    let account = account(&*world.lake().await, &Lists).await.unwrap();
+    let account = account(&*world.lake().await, &LEDGER_NODE, &Lists)
+        .await
+        .unwrap();
     assert!(account.closes(), "seed {seed}: {account:?}");
     let sums = expected(events);
     let count: i64 = sums.values().map(|s| s.0).sum();
@@ -332,4 +334,86 @@ async fn of_two_writers_one_books() {
         step.unwrap();
     }
     assert_eq!(booked(&world).await, expected(&[one]));
+}
+
+/// An entry of the order prices events anew as it does spans: what senders reported stays, also of
+/// those that come after the entry, and a stop in between changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_prices_events_anew_and_leaves_what_was_reported() {
+    let mut world = World::new();
+    let lake = world.lake().await;
+    let event = |id, dataset, cost, before| Event {
+        dataset,
+        tenant: if id == 4 { "zeta" } else { "acme" },
+        id,
+        cost,
+        before: Some(before),
+        is_call: true,
+        failed: false,
+    };
+    let (telemetry, logs) = (Dataset::TelemetryEvents, Dataset::LogEvents);
+    let all = [
+        event(1, telemetry, Some(41), 10),
+        event(2, telemetry, None, 10),
+        event(2, telemetry, None, 10),
+        event(3, logs, None, 10),
+        // Of another tenant, and before the time of the entry.
+        event(4, telemetry, None, 10),
+        event(5, telemetry, None, 2 * DAY),
+    ];
+    for one in &all {
+        let table = (one.dataset, 1);
+        world
+            .append_rows(&lake, table, &rows(one.dataset, &[one]))
+            .await;
+    }
+    let mut ledger = world.ledger("one").await;
+    settle(&mut ledger).await;
+    assert_eq!(booked(&world).await, expected(&all));
+    let entry = Reprice {
+        from_us: NOON - DAY,
+        to_us: NOON + DAY,
+        made_us: NOON + 1,
+        lists: [("acme".to_owned(), "list-b".to_owned())].into(),
+    };
+    let preview = ledger.preview(&entry).await.unwrap();
+    // Five tokens at 2,000 each, for the three that nobody named a cost of.
+    assert_eq!(
+        (preview.calls, preview.before, preview.after),
+        (4, 41, 41 + 30_000)
+    );
+    ledger.enter(&entry).await.unwrap();
+    drop(ledger);
+    let mut stopped = world
+        .stopping("one", Arc::new(|at| at == "committed"))
+        .await;
+    // The first step may bring the store up; a later one stops after the first table.
+    let mut steps = 0;
+    while stopped.step().await.is_ok() {
+        steps += 1;
+        assert!(steps < 5, "it never stops");
+    }
+    drop(stopped);
+    settle(&mut world.ledger("two").await).await;
+    let late = event(6, telemetry, None, 20);
+    world
+        .append_rows(&lake, (telemetry, 1), &rows(telemetry, &[&late]))
+        .await;
+    settle(&mut world.ledger("one").await).await;
+    let sums = booked(&world).await;
+    let of = |tenant: &str, source: &str| sums[&(tenant.to_owned(), source.to_owned())];
+    assert_eq!(of("acme", "telemetry_event"), (5, 4, 41 + 3 * 10_000, 0));
+    assert_eq!(of("acme", "log_event"), (1, 1, 10_000, 0));
+    assert_eq!(of("zeta", "telemetry_event"), (1, 0, 0, 0));
+    let account = account(&*world.lake().await, &LEDGER_NODE, &Lists)
+        .await
+        .unwrap();
+    assert!(account.closes(), "{account:?}");
+    assert_eq!(account.events_booked, 41 + 40_000);
+    // Again, by the same list: nothing is left to change.
+    let mut ledger = world.ledger("one").await;
+    let rows_before = world.ledger_rows().await;
+    ledger.enter(&entry).await.unwrap();
+    settle(&mut ledger).await;
+    assert_eq!(world.ledger_rows().await, rows_before);
 }

@@ -27,7 +27,11 @@ pub(super) const COLUMNS: &[Column] = &[
     may("category_name", Text, "Its name, as sent"),
     may("activity_id", Int64, "The activity"),
     may("activity_name", Text, "Its name, as sent"),
-    may("type_uid", Int64, "class_uid times 100 plus activity_id"),
+    may(
+        "type_uid",
+        Int64,
+        "class_uid times 100 plus activity_id, else as sent",
+    ),
     may("severity_id", Int64, "0 unknown to 6 fatal, 99 other"),
     may("severity", Text, "As sent"),
     may("status_id", Int64, "1 success, 2 failure"),
@@ -81,7 +85,7 @@ pub(super) const COLUMNS: &[Column] = &[
         "The trace, from the trace profile or an observable",
     ),
     may("span_uid", Text, "The span"),
-    may("skill_name", Text, "unmapped.skill"),
+    may("skill_name", Text, "unmapped.skill or unmapped.skill_name"),
     may("cost_reported_usd", Money, "unmapped.cost_usd"),
     may(
         "envelope",
@@ -91,8 +95,12 @@ pub(super) const COLUMNS: &[Column] = &[
     may(
         "validation_status",
         Text,
-        "ok, warn or invalid; NULL where not validated",
+        "What the OCSF schema of the named version says: ok, warn (warnings only) or invalid (errors); NULL in rows from before events were validated",
     ),
-    may("validation_codes", Texts, "What the validation found"),
+    may(
+        "validation_codes",
+        Texts,
+        "The codes of what was found, errors first; `weir_` begins what was read in another way than sent",
+    ),
     must("raw", Text, "The whole event as JSON text"),
 ];

@@ -101,7 +101,7 @@ mod tests {
         assert!(
             asked
                 .sql()
-                .contains("source, period_start, skill, provider, model")
+                .contains("source, source_rank, period_start, skill, provider, model")
         );
         assert!(!RollupQuestion::default().sql().contains("provider"));
     }

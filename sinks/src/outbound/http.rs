@@ -150,7 +150,9 @@ impl Poster {
     }
 }
 
-fn trusting(
+/// `builder` with the authorities of `ca_file` in place of the system's; unchanged where none is
+/// named.
+pub(crate) fn trusting(
     builder: reqwest::ClientBuilder,
     ca_file: &str,
 ) -> Result<reqwest::ClientBuilder, OutboundError> {

@@ -21,6 +21,7 @@ mod splunk_hec;
 mod webhook;
 
 pub use error::OutboundError;
+pub(crate) use http::trusting;
 pub use json::lines as json_lines;
 pub use otlp::{Otlp, OtlpCodec, OtlpConfig, OtlpSink};
 pub use sink::{Form, Outbound, Post};

@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, Date32Array, RecordBatch, StringArray};
 use weir_model::clock::FixedClock;
 use weir_model::{Batch, BatchId, BatchSource, Cursors, Dataset, Fault, NodeId};
 use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
-use weir_sinks::contract::{Destination, sample_batch, sample_rows};
+use weir_sinks::contract::{sample_batch, sample_rows};
 use weir_sinks::testing::{FaultProxy, LinkFault, ListSource, MemoryCursors};
 use weir_sinks::{DeadLetters, Delivery, DeliveryConfig, Part, Sink};
 
@@ -35,7 +35,7 @@ async fn the_drill_of_exactness_passes() {
     let Some(server) = Server::shared() else {
         return;
     };
-    drill::run(server, drill::of(60, 20)).await;
+    drill::run(server, drill::of(Dataset::CostLedger, 40, 20)).await;
 }
 
 #[tokio::test]
@@ -231,63 +231,4 @@ async fn exactly_the_row_that_is_refused_is_set_aside_and_can_be_replayed() {
     let row = [Part::piece(batch, 7_321..7_322).unwrap()];
     assert_eq!(stored(&sink, &row).await, 1);
     assert_eq!(stored(&sink, &row).await, 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_stands_still_or_is_killed_loses_and_doubles_nothing() {
-    let Some(mut server) = Server::own(None) else {
-        return;
-    };
-    let config = ClickHouseConfig {
-        timeout: Duration::from_millis(700),
-        ..server.config()
-    };
-    let place = Place::at(&config);
-    place.open().probe().await.unwrap();
-    let (dataset, batches) = (Dataset::RejectedEvents, 40);
-    let source = Arc::new(ListSource::new(node(1)));
-    (1..=batches).for_each(|n| source.push(sample_batch(dataset, &node(1), n)));
-    let folder = tempfile::tempdir().unwrap();
-    let dead = DeadLetters::open(folder.path(), Arc::new(FixedClock::at(1))).unwrap();
-    let cursors = Arc::<MemoryCursors>::default();
-    let delivery = Delivery::start(
-        Arc::new(place.open()),
-        source as Arc<dyn BatchSource>,
-        Arc::clone(&cursors) as Arc<dyn Cursors>,
-        Arc::new(dead),
-        DeliveryConfig {
-            datasets: vec![dataset],
-            retry_base: Duration::from_millis(20),
-            retry_cap: Duration::from_millis(200),
-            ..DeliveryConfig::default()
-        },
-    );
-    tokio::time::sleep(Duration::from_millis(60)).await;
-    server.signal("-STOP");
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
-    server.signal("-CONT");
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let mut server = tokio::task::spawn_blocking(move || {
-        server.kill_and_restart();
-        server
-    })
-    .await
-    .unwrap();
-    let settled = cursors.reached("clickhouse", dataset, batches);
-    tokio::time::timeout(Duration::from_secs(40), settled)
-        .await
-        .unwrap();
-    delivery.stop().await;
-    let wanted = u64::try_from(batches).unwrap() * 60;
-    let count = place.open().count(dataset, &node(1)).await.unwrap();
-    assert_eq!(count, wanted);
-    server.kill_and_restart();
-    let count = place.open().count(dataset, &node(1)).await.unwrap();
-    assert_eq!(count, wanted, "what was acknowledged survives");
-    let names = format!(
-        "SELECT uniqExact(_batch, _row) FROM {}.rejected_events",
-        config.database
-    );
-    assert_eq!(ask(&config, &names).await, wanted.to_string());
-    drop(place.rows(dataset).await);
 }

@@ -1,13 +1,11 @@
 //! Tables: made from the one schema, widened, refused when newer; shards; the boards' views.
 
-use std::process::Command;
-
 use weir_model::{Dataset, NodeId};
 use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, ddl};
 use weir_sinks::contract::{Destination, sample_batch};
 use weir_sinks::{Part, Sink};
 
-use crate::server::{Place, Server, ask, run, script};
+use crate::server::{Place, Server, apply, ask, run, statements};
 
 fn batch(dataset: Dataset, number: i64) -> [Part; 1] {
     [Part::whole(sample_batch(
@@ -15,18 +13,6 @@ fn batch(dataset: Dataset, number: i64) -> [Part; 1] {
         &NodeId::from_bits(2),
         number,
     ))]
-}
-
-fn statements(config: &ClickHouseConfig) -> Vec<String> {
-    let text = ddl(config);
-    let all = text.split(";\n").map(|s| s.trim().to_owned());
-    all.filter(|s| !s.is_empty()).collect()
-}
-
-async fn apply(config: &ClickHouseConfig) {
-    for statement in statements(config) {
-        run(config, &statement).await;
-    }
 }
 
 #[tokio::test]
@@ -237,95 +223,4 @@ async fn boards_of_the_collectors_exporter_find_its_columns() {
     );
     let plan = ask(&config, &plan).await;
     assert!(plan.contains("i_time"), "{plan}");
-}
-
-/// The engine has no `ON CLUSTER`; local tables are made by hand.
-async fn make_local_tables(at: &ClickHouseConfig) {
-    apply(at).await;
-    for dataset in Dataset::ALL {
-        let name = format!("{}.{}", at.database, dataset.name());
-        run(at, &format!("CREATE TABLE {name}_local AS {name}")).await;
-        run(at, &format!("DROP TABLE {name}")).await;
-    }
-    for name in ["cost_per_skill", "cost_per_skill_filled"] {
-        let table = format!("CREATE TABLE {}.{name}_local (x Int8)", at.database);
-        run(at, &format!("{table} ENGINE = Memory")).await;
-    }
-}
-
-#[tokio::test]
-async fn shards_are_written_to_by_the_hash_that_the_server_computes() {
-    let (Some(one), Some(two)) = (Server::shared(), Server::own(Some(("weir", "secret")))) else {
-        return;
-    };
-    if !one.is_own() {
-        println!("not run: a named server has a cluster of its own");
-        return;
-    }
-    let alone = ClickHouseConfig {
-        user: "weir".to_owned(),
-        password: "secret".into(),
-        ..one.config()
-    };
-    let config = ClickHouseConfig {
-        shards: vec![one.url().to_owned(), two.url().to_owned()],
-        cluster: "two".to_owned(),
-        create_tables: false,
-        ..alone.clone()
-    };
-    let mut readers = Vec::new();
-    for server in [one, &two] {
-        let at = ClickHouseConfig {
-            url: server.url().to_owned(),
-            ..alone.clone()
-        };
-        make_local_tables(&at).await;
-        readers.push(ClickHouseConfig {
-            cluster: config.cluster.clone(),
-            ..at
-        });
-    }
-    for dataset in Dataset::ALL {
-        let name = format!("{}.{}", config.database, dataset.name());
-        let twin = format!("CREATE VIEW {name} AS SELECT * FROM {name}_local");
-        run(&readers[0], &twin).await;
-    }
-    let place = Place {
-        config: config.clone(),
-        readers: readers.clone(),
-    };
-    let sink = place.open();
-    let run = [batch(Dataset::Spans, 1), batch(Dataset::Spans, 2)].concat();
-    assert_eq!(sink.write(&run).await.unwrap().rows, 120);
-    assert_eq!(place.open().write(&run).await.unwrap().rows, 0);
-    let node = NodeId::from_bits(2);
-    assert_eq!(sink.count(Dataset::Spans, &node).await.unwrap(), 120);
-    assert_eq!(
-        sink.last_batch(Dataset::Spans, &node).await.unwrap(),
-        Some(2)
-    );
-    for (shard, reader) in readers.iter().enumerate() {
-        let sql = format!(
-            "SELECT count() > 20, countIf(CRC32(concat(tenant_id, '/', trace_id)) % 2 != {shard}) \
-             FROM {}.spans_local",
-            config.database
-        );
-        assert_eq!(ask(reader, &sql).await, "1\t0");
-    }
-}
-
-#[test]
-fn clickhouses_own_python_client_passes_against_the_engine() {
-    let Some(server) = Server::shared().filter(|s| s.is_own()) else {
-        return;
-    };
-    let python = std::env::var_os("WEIR_TEST_PYTHON").unwrap();
-    let checked = Command::new(python)
-        .arg(script("check_with_clickhouse_connect.py"))
-        .arg(server.address().port().to_string())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&checked.stdout);
-    let last = text.lines().last().unwrap_or_default();
-    assert!(last.ends_with(" ok 0 bad"), "{text}");
 }

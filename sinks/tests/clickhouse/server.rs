@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use weir_model::Dataset;
 use weir_sinks::Sink;
-use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
+use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, ddl};
 use weir_sinks::contract::Destination;
 
 use crate::reader;
@@ -267,5 +267,19 @@ impl Destination for Place {
             all.extend(batches.iter().map(|rows| reader::sealed(dataset, rows)));
         }
         all
+    }
+}
+
+/// The statements that `weir ddl` prints.
+pub(crate) fn statements(config: &ClickHouseConfig) -> Vec<String> {
+    let text = ddl(config);
+    let all = text.split(";\n").map(|s| s.trim().to_owned());
+    all.filter(|s| !s.is_empty()).collect()
+}
+
+/// Runs them all.
+pub(crate) async fn apply(config: &ClickHouseConfig) {
+    for statement in statements(config) {
+        run(config, &statement).await;
     }
 }

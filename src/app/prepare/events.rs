@@ -8,7 +8,7 @@ use weir_ingest::decode::{Acceptance, Limits};
 use weir_model::Dataset;
 use weir_transforms::{Enricher, Tariff};
 
-use super::Prepared;
+use super::{Prepared, stored};
 use crate::http::refusal::Refusal;
 use crate::http::unstored::{self, Signal};
 
@@ -28,15 +28,9 @@ pub(crate) fn telemetry(
     let answer = decoded.answer().to_string().into();
     let accepted = decoded.rows.num_rows();
     let rows = enricher.enrich_telemetry_at(&decoded.rows, tariff);
-    let mut datasets = vec![(Dataset::TelemetryEvents, rows.map_err(failed)?)];
-    datasets.extend(
-        decoded
-            .rejected
-            .map(|rejected| (Dataset::RejectedEvents, rejected)),
-    );
-    datasets.retain(|(_, rows)| rows.num_rows() > 0);
+    let rows = (Dataset::TelemetryEvents, rows.map_err(failed)?);
     Ok(Prepared {
-        rows: datasets,
+        rows: stored(rows, decoded.rejected),
         answer,
         accepted,
         rejected: decoded.rejected_count,

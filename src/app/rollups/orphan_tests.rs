@@ -87,13 +87,12 @@ async fn only_the_node_that_books_sums_up() {
         let rig = Rig::start_with(|config| config.ledger.enabled = books).await;
         let node = rig.app.node();
         let batch = fixture::ledger_batch(1, &[Booking::at(DAY_START_US)]);
-        let lake = node.lakes.shared();
-        lake.append(Dataset::CostLedger, &[batch]).await.unwrap();
-        let holds = || {
-            node.booking
-                .as_ref()
-                .is_some_and(|booking| booking.books(0))
-        };
+        node.lakes
+            .shared()
+            .append(Dataset::CostLedger, &[batch])
+            .await
+            .unwrap();
+        let holds = || node.booking.as_ref().is_some_and(|b| b.books() == [true]);
         let began = Instant::now();
         while books && !holds() {
             assert!(
@@ -102,11 +101,11 @@ async fn only_the_node_that_books_sums_up() {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        turn(node, (0, lake), &mut Replaced::default())
-            .await
-            .unwrap();
+        for done in turn(node, &mut [Replaced::default()]).await {
+            done.unwrap();
+        }
         for grain in Grain::ALL {
-            let sums = lake.snapshot(grain.dataset()).await.unwrap();
+            let sums = node.lakes.shared().snapshot(grain.dataset()).await.unwrap();
             assert_eq!(
                 !sums.files().is_empty(),
                 books,

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink};
 use weir_sinks::outbound::{OtlpSink, SplunkHecSink, WebhookSink};
+use weir_sinks::postgres::PostgresSink;
+use weir_sinks::snowflake::SnowflakeSink;
+use weir_sinks::sqlite::SqliteSink;
 use weir_sinks::{Sink, SinkError};
 
 use crate::app::sinks::otlp::CODEC;
@@ -29,6 +32,9 @@ pub(crate) fn build(name: &str, config: &SinkConfig) -> Result<Arc<dyn Sink>, Si
             };
             Arc::new(ClickHouseSink::new(name, clickhouse)?)
         }
+        Target::Postgres(postgres) => Arc::new(PostgresSink::new(name, postgres.clone())?),
+        Target::Sqlite(sqlite) => Arc::new(SqliteSink::new(name, sqlite.clone())?),
+        Target::Snowflake(snowflake) => Arc::new(SnowflakeSink::new(name, snowflake.clone())?),
         Target::SplunkHec(hec) => Arc::new(SplunkHecSink::new(name, hec)?),
         Target::Webhook(webhook) => Arc::new(WebhookSink::new(name, webhook)?),
     })

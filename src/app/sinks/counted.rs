@@ -69,6 +69,11 @@ struct Sums {
 }
 
 impl Counted {
+    /// The sink's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// One line for each received dataset that goes there.
     ///
     /// # Errors

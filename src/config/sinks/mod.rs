@@ -15,9 +15,12 @@
 mod rows;
 mod clickhouse;
 mod otlp;
+mod postgres;
 mod read;
 mod shared;
+mod snowflake;
 mod splunk_hec;
+mod sqlite;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -25,6 +28,9 @@ use std::collections::BTreeMap;
 use weir_model::Dataset;
 use weir_sinks::clickhouse::ClickHouseConfig;
 use weir_sinks::outbound::{OtlpConfig, SplunkHecConfig, WebhookConfig};
+use weir_sinks::postgres::PostgresConfig;
+use weir_sinks::snowflake::SnowflakeConfig;
+use weir_sinks::sqlite::SqliteConfig;
 
 use crate::config::setting::Setting;
 
@@ -50,8 +56,14 @@ pub(crate) enum Target {
     Otlp(OtlpConfig),
     /// ClickHouse.
     ClickHouse(ClickHouseConfig),
+    /// A database of Postgres.
+    Postgres(PostgresConfig),
+    /// Snowflake.
+    Snowflake(SnowflakeConfig),
     /// Splunk's HTTP event collector.
     SplunkHec(SplunkHecConfig),
+    /// Files of SQLite.
+    Sqlite(SqliteConfig),
     /// An HTTP endpoint that takes rows as JSON.
     Webhook(WebhookConfig),
 }
@@ -77,7 +89,10 @@ pub(crate) struct Kind {
 pub(crate) static KINDS: &[&Kind] = &[
     &clickhouse::KIND,
     &otlp::KIND,
+    &postgres::KIND,
+    &snowflake::KIND,
     &splunk_hec::KIND,
+    &sqlite::KIND,
     &webhook::KIND,
 ];
 
@@ -87,6 +102,9 @@ impl SinkConfig {
         match &self.target {
             Target::Otlp(_) => &otlp::KIND,
             Target::ClickHouse(_) => &clickhouse::KIND,
+            Target::Postgres(_) => &postgres::KIND,
+            Target::Sqlite(_) => &sqlite::KIND,
+            Target::Snowflake(_) => &snowflake::KIND,
             Target::SplunkHec(_) => &splunk_hec::KIND,
             Target::Webhook(_) => &webhook::KIND,
         }

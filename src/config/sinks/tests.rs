@@ -89,7 +89,7 @@ sinks:
     let wanted = [
         "2:16: `Lake House` cannot name a sink",
         "3:10: `lake` cannot name a sink",
-        "`sinks.nameless` has no `kind`; one of clickhouse, otlp, splunk_hec, webhook",
+        "`sinks.nameless` has no `kind`; one of clickhouse, otlp, postgres, snowflake, splunk_hec, sqlite, webhook",
         "`sinks.odd.kind`: unknown name `webhok`; did you mean `webhook`?",
         "8:5: unknown setting `sinks.hook.urll`; did you mean `url`?",
         "9:5: `sinks.hook.batch_rows`: a whole number",

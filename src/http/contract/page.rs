@@ -13,6 +13,16 @@ const DIFFERS: &[(&str, &str)] = &[
         "there a valid exporter's request ends in a 500 or is counted as nothing",
     ),
     (
+        "an OCSF event whose time nobody can read is refused alone and kept in `rejected_events`, \
+         unless `ocsf.missing_time` is `received`",
+        "there it is taken, and the store then refuses every batch that it is in",
+    ),
+    (
+        "the answer names OCSF events that break their schema by index, status and codes, in the \
+         further members `validation` and `rejected`",
+        "there events are not checked",
+    ),
+    (
         "a storage that fails is a 503 with `Retry-After`",
         "there the events are gone behind a 202",
     ),

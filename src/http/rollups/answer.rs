@@ -5,9 +5,10 @@ use weir_model::TenantId;
 use weir_queries::{Dimension, Rollup, RollupSums};
 
 use super::page::Place;
-use super::question::{Asked, Format};
+use super::question::Asked;
 use crate::app::Node;
 use crate::app::budgets::{CommitmentState, State};
+use crate::http::query::Format;
 use crate::http::refusal::Refusal;
 use crate::usd;
 

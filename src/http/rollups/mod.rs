@@ -21,9 +21,10 @@ use weir_store::Scope;
 use crate::app::quota::Slot;
 use crate::app::{Node, counters, reconciled};
 use crate::http::auth;
+use crate::http::query::Format;
 use crate::http::refusal::Refusal;
 use answer::{Beside, Shown};
-use question::{Asked, Format};
+use question::Asked;
 
 /// Answers it.
 pub(crate) async fn cost_per_skill(Shared(node): Shared<Arc<Node>>, request: Request) -> Response {

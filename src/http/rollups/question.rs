@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use weir_queries::{Dimension, RollupQuestion};
 
 use super::page::Place;
+use crate::http::query::Format;
 use crate::http::refusal::Refusal;
 
 const MINUTE_US: i64 = 60_000_000;
@@ -17,40 +18,6 @@ const SINCE_DEFAULT: &str = "30d";
 const LIMIT_DEFAULT: usize = 1_000;
 /// The most groups of one page.
 const LIMIT_MAX: usize = 10_000;
-
-/// How rows are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// One object, page by page.
-    Json,
-    /// RFC 4180, all groups.
-    Csv,
-    /// An Arrow IPC stream, all groups.
-    Arrow,
-    /// Parquet, all groups.
-    Parquet,
-}
-
-impl Format {
-    fn of_name(name: &str) -> Option<Self> {
-        match name {
-            "json" => Some(Self::Json),
-            "csv" => Some(Self::Csv),
-            "arrow" => Some(Self::Arrow),
-            "parquet" => Some(Self::Parquet),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Csv => "text/csv; charset=utf-8",
-            Self::Arrow => "application/vnd.apache.arrow.stream",
-            Self::Parquet => "application/vnd.apache.parquet",
-        }
-    }
-}
 
 /// What was asked.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ mod limits;
 mod raw;
 mod rollups;
 mod secured;
+mod security_events;
 mod seed_product;
 mod settings;
 mod signals;

@@ -24,6 +24,7 @@ shift
 server=$!
 cat >/dev/null
 kill -QUIT "$server" 2>/dev/null
+kill -CONT "$server" 2>/dev/null
 wait "$server" 2>/dev/null
 [ -e "$folder/keep" ] || rm -rf "$folder"
 "#;
@@ -34,6 +35,7 @@ pub(crate) struct Postgres {
     folder: PathBuf,
     bin: PathBuf,
     settings: Vec<String>,
+    port: u16,
     keeper: Option<Child>,
 }
 
@@ -42,16 +44,75 @@ impl Postgres {
     ///
     /// # Errors
     /// Why there is none, in a sentence: the programs are not installed, or did not work.
+    #[allow(dead_code, reason = "some test binaries need a port")]
     pub(crate) fn start() -> Result<Self, String> {
+        let mut postgres = Self::make()?;
+        postgres.resume()?;
+        Ok(postgres)
+    }
+
+    /// The same, but that it takes connections on a loopback port: without a password from all
+    /// roles but `weir_secret`.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    #[allow(dead_code, reason = "not every test binary needs a port")]
+    pub(crate) fn start_on_loopback() -> Result<Self, String> {
+        Self::start_on_loopback_with(&[])
+    }
+
+    /// The same with further settings of the server, `name=value`.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    #[allow(dead_code, reason = "not every test binary needs a port")]
+    pub(crate) fn start_on_loopback_with(settings: &[&str]) -> Result<Self, String> {
+        let mut postgres = Self::make()?;
+        let rules = "local all all trust\n\
+            host all weir_secret 127.0.0.1/32 scram-sha-256\n\
+            host all all 127.0.0.1/32 trust\n";
+        fs::write(postgres.folder.join("data/pg_hba.conf"), rules)
+            .map_err(|fault| fault.to_string())?;
+        postgres.port = free_port();
+        postgres.settings = vec![
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("port={}", postgres.port),
+        ];
+        let settings = settings.iter().map(|setting| (*setting).to_owned());
+        postgres.settings.extend(settings);
+        postgres.resume()?;
+        Ok(postgres)
+    }
+
+    /// Where it takes connections, after [`Self::start_on_loopback`].
+    #[allow(dead_code, reason = "not every test binary needs a port")]
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// Makes all its processes stand still, or go on.
+    #[allow(dead_code, reason = "not every test binary stops it")]
+    pub(crate) fn freeze(&self, still: bool) {
+        let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let server = file.lines().next().unwrap();
+        let signal = if still { "-STOP" } else { "-CONT" };
+        let script = r#"kill "$1" "$2" $(pgrep -P "$2")"#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, "freeze", signal, server]);
+        assert!(shell.status().unwrap().success());
+    }
+
+    fn make() -> Result<Self, String> {
         let bin = programs().ok_or("Postgres: apt-get install postgresql")?;
         let folder = tempfile::tempdir()
             .map_err(|fault| fault.to_string())?
             .keep();
         own(&folder)?;
-        let mut postgres = Self {
+        let postgres = Self {
             folder,
             bin,
             settings: vec!["listen_addresses=".to_owned()],
+            port: 5432,
             keeper: None,
         };
         let data = postgres.folder.join("data");
@@ -65,7 +126,6 @@ impl Postgres {
         if !made.status.success() {
             return Err(format!("initdb: {}", String::from_utf8_lossy(&made.stderr)));
         }
-        postgres.resume()?;
         Ok(postgres)
     }
 
@@ -74,10 +134,7 @@ impl Postgres {
     /// # Errors
     /// Where it does not take connections in time.
     pub(crate) fn resume(&mut self) -> Result<(), String> {
-        self.resume_at(5432)
-    }
-
-    fn resume_at(&mut self, port: u16) -> Result<(), String> {
+        let port = self.port;
         let mut keeper = Command::new("sh");
         keeper.args(["-c", KEEPER, "keeper"]).arg(&self.folder);
         let server = as_postgres(&self.bin.join("postgres"));
@@ -150,9 +207,8 @@ impl Postgres {
                 String::from_utf8_lossy(&made.stderr)
             ));
         }
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        self.port = free_port();
+        let port = self.port;
         let rule = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
         fs::write(self.folder.join("data/pg_hba.conf"), rule).unwrap();
         self.settings = vec![
@@ -162,7 +218,7 @@ impl Postgres {
             format!("ssl_cert_file={}", certificate.display()),
             format!("ssl_key_file={}", key.display()),
         ];
-        self.resume_at(port)?;
+        self.resume()?;
         let (_, name) = url.rsplit_once(' ').unwrap();
         let host = "host=localhost hostaddr=127.0.0.1";
         Ok((
@@ -191,6 +247,19 @@ impl Postgres {
         asked.is_ok_and(|status| status.success())
     }
 
+    /// What its own client answers to `sql` in `database`: a line a row, columns between `|`.
+    #[allow(dead_code, reason = "not every test binary asks it")]
+    pub(crate) fn ask(&self, database: &str, sql: &str) -> String {
+        let mut psql = Command::new(self.bin.join("psql"));
+        psql.arg("-h").arg(&self.folder);
+        psql.args(["-p", &self.port.to_string(), "-U", "postgres"]);
+        let answer = psql.args(["-qAt", "-d", database, "-c", sql]).output();
+        let answer = answer.unwrap();
+        let faults = String::from_utf8_lossy(&answer.stderr);
+        assert!(answer.status.success(), "{sql}: {faults}");
+        String::from_utf8_lossy(&answer.stdout).trim().to_owned()
+    }
+
     /// A new, empty database; gives what to connect with.
     pub(crate) fn database(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -198,10 +267,19 @@ impl Postgres {
         let made = Command::new(self.bin.join("createdb"))
             .arg("-h")
             .arg(&self.folder)
+            .args(["-p", &self.port.to_string()])
             .args(["-U", "postgres", "-T", "template0", &name])
             .status()
             .unwrap();
         assert!(made.success(), "createdb: {made}");
+        if self
+            .settings
+            .iter()
+            .any(|setting| setting.starts_with("port="))
+        {
+            let port = self.port;
+            return format!("host=127.0.0.1 port={port} user=postgres dbname={name}");
+        }
         format!("host={} user=postgres dbname={name}", self.folder.display())
     }
 }
@@ -211,6 +289,11 @@ impl Drop for Postgres {
         self.stop();
         drop(fs::remove_dir_all(&self.folder));
     }
+}
+
+fn free_port() -> u16 {
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    free.local_addr().unwrap().port()
 }
 
 /// The folder of the newest Postgres that is installed.
@@ -261,6 +344,7 @@ fn own(folder: &Path) -> Result<(), String> {
 }
 
 /// Says why a test cannot run here; under `CI=true`, where nothing may be left out, it fails.
+#[allow(dead_code, reason = "the tests of the binary have one of their own")]
 pub(crate) fn not_run(why: &str) {
     assert!(
         std::env::var("CI").map_or(true, |value| value != "true"),

@@ -15,6 +15,7 @@ mod commitment;
 mod date;
 mod list;
 mod overrides;
+mod own;
 mod pricer;
 mod rates;
 mod tariff;
@@ -24,9 +25,10 @@ pub use call::{Call, Priced, Tokens};
 pub use commitment::{Commitment, Committed, check_commitments};
 pub use list::{ListError, PriceList};
 pub use overrides::{Override, OverrideRate, check_overrides};
+pub use own::Own;
 pub use pricer::{Prefer, Pricer, Prices};
 pub(crate) use tariff::Meaning;
-pub use tariff::{KeptError, Own, Quote, QuotedRate, Tariff};
+pub use tariff::{KeptError, Quote, QuotedRate, Tariff};
 pub use which::OverrideFault;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::call::{Call, Priced};
 use super::commitment::{self, Commitment, Committed};
 use super::list::{Found, PriceList};
 use super::overrides::{self, Override, Rule, Terms};
+use super::own::Own;
 use super::pricer::{Prefer, Pricer};
 use super::rates::{self, FACTOR_ONE, InForce, NoAmount, Rates};
 use super::which::OverrideFault;
@@ -65,46 +66,6 @@ struct Kept {
     /// Left out where there are none, so that names from before there were any stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     commitments: Vec<Commitment>,
-}
-
-/// What an operator adds to the list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Own {
-    /// Prices and discounts; the first that fits a call holds.
-    pub prices: Vec<Override>,
-    /// What was committed to spend.
-    pub commitments: Vec<Commitment>,
-}
-
-impl From<Vec<Override>> for Own {
-    fn from(prices: Vec<Override>) -> Self {
-        Self {
-            prices,
-            commitments: Vec::new(),
-        }
-    }
-}
-
-impl Own {
-    /// What is for `tenant`; without one, what is for everybody.
-    pub fn of_tenant(&self, tenant: Option<&str>) -> Self {
-        let theirs = |whose: Option<&str>| whose.is_some() && whose == tenant;
-        let prices = self.prices.iter();
-        let prices = prices.filter(|p| p.tenant.is_none() || theirs(p.tenant.as_deref()));
-        let commitments = self.commitments.iter();
-        let commitments = commitments.filter(|c| theirs(c.tenant.as_deref()));
-        Self {
-            prices: prices.cloned().collect(),
-            commitments: commitments.cloned().collect(),
-        }
-    }
-
-    /// The tenants that something is for, each at least once.
-    pub fn tenants(&self) -> impl Iterator<Item = &str> {
-        let prices = self.prices.iter().map(|p| &p.tenant);
-        let all = prices.chain(self.commitments.iter().map(|c| &c.tenant));
-        all.filter_map(Option::as_deref)
-    }
 }
 
 /// Why a kept tariff cannot be used.

@@ -235,7 +235,7 @@ impl AttributeColumns {
             | Content::Bytes(_)
             | Content::Array(_)
             | Content::KvList(_) => {
-                if self.push_long(value, limits)? {
+                if push_long(&mut self.values.values, value, limits)? {
                     odd.value_cut = true;
                     kind = kind.filter(|kind| *kind == "bytes");
                 }
@@ -246,37 +246,6 @@ impl AttributeColumns {
             self.types.values.push(kind.as_bytes());
         }
         Ok(())
-    }
-
-    /// Adds a value that may be longer than the limit, and says whether it was cut.
-    fn push_long(&mut self, value: &Content<'_>, limits: &Limits) -> Result<bool, ContentError> {
-        let max = limits.value_bytes_max;
-        let column = &mut self.values.values;
-        let start = column.next_start();
-        let out = column.open_row();
-        let room = Room {
-            depth: limits.value_depth_max,
-            end: start.saturating_add(max),
-        };
-        value.write_text(out, room)?;
-        let written = out.get(start..).unwrap_or_default();
-        let cut = written.len() > max;
-        if cut {
-            simdutf8::basic::from_utf8(written).map_err(|_| ContentError::Utf8)?;
-            let keep = match value {
-                Content::Bytes(_) => max / 4 * 4,
-                Content::Unset
-                | Content::Text(_)
-                | Content::Bool(_)
-                | Content::Int(_)
-                | Content::Double(_)
-                | Content::Array(_)
-                | Content::KvList(_) => char_boundary(written, max),
-            };
-            out.truncate(start + keep);
-        }
-        column.end_row();
-        Ok(cut)
     }
 
     /// The columns with their `i`th row `counts[i]` times.
@@ -308,4 +277,38 @@ impl AttributeColumns {
     pub(in crate::decode) fn finish(self) -> Result<(ArrayRef, ArrayRef), DecodeError> {
         Ok((self.values.finish()?, self.types.finish()?))
     }
+}
+
+/// Adds a value that may be longer than the limit, and says whether it was cut.
+pub(in crate::decode) fn push_long(
+    column: &mut Text,
+    value: &Content<'_>,
+    limits: &Limits,
+) -> Result<bool, ContentError> {
+    let max = limits.value_bytes_max;
+    let start = column.next_start();
+    let out = column.open_row();
+    let room = Room {
+        depth: limits.value_depth_max,
+        end: start.saturating_add(max),
+    };
+    value.write_text(out, room)?;
+    let written = out.get(start..).unwrap_or_default();
+    let cut = written.len() > max;
+    if cut {
+        simdutf8::basic::from_utf8(written).map_err(|_| ContentError::Utf8)?;
+        let keep = match value {
+            Content::Bytes(_) => max / 4 * 4,
+            Content::Unset
+            | Content::Text(_)
+            | Content::Bool(_)
+            | Content::Int(_)
+            | Content::Double(_)
+            | Content::Array(_)
+            | Content::KvList(_) => char_boundary(written, max),
+        };
+        out.truncate(start + keep);
+    }
+    column.end_row();
+    Ok(cut)
 }

@@ -9,7 +9,7 @@ mod number;
 mod text;
 mod validity;
 
-pub(super) use attributes::{AttributeColumns, Oddities};
+pub(super) use attributes::{AttributeColumns, Oddities, push_long};
 pub(super) use number::Numbers;
 pub(super) use text::{Text, TextLists, Truths};
 pub(super) use validity::Validity;

@@ -4,9 +4,8 @@ use serde_json::Value;
 
 use super::Gathered;
 use super::envelope::Found;
-use crate::decode::DecodeError;
+use super::judge::Judged;
 use crate::decode::instant::{Odd, put_time};
-use crate::decode::json::refusal;
 use crate::decode::table::{Cell, Table, as_integer, as_money, as_text, digest_hex, first};
 
 /// Text columns and where an event says it; the first that says something wins.
@@ -49,7 +48,7 @@ const TEXTS: &[(&str, &[&str])] = &[
     ("ai_agent_uid", &["ai_agent.uid"]),
     ("ai_agent_name", &["ai_agent.name"]),
     ("span_uid", &["trace.span.uid"]),
-    ("skill_name", &["unmapped.skill"]),
+    ("skill_name", &["unmapped.skill", "unmapped.skill_name"]),
 ];
 
 /// Integer columns and where an event says it.
@@ -73,46 +72,40 @@ const SOURCES: &[&str] = &[
     "metadata.log_name",
 ];
 
-/// Where an event says when it happened.
-const TIMES: &[&str] = &[
-    "time",
-    "time_dt",
-    "start_time",
-    "event_time",
-    "metadata.logged_time",
-];
-
-/// Adds an event.
-pub(super) fn push(gathered: &mut Gathered<'_>, found: Found<'_>) -> Result<(), DecodeError> {
-    let event: Value =
-        serde_json::from_str(found.raw).map_err(|error| refusal(&error, "an OCSF event"))?;
-    let class = first(&event, &["class_uid"]).and_then(as_text);
+/// Adds an event that is taken; its columns are read as its schema wants them, `raw` is as sent.
+pub(super) fn push(gathered: &mut Gathered<'_>, found: &Found<'_>, event: &Value, judged: &Judged) {
+    let class = first(event, &["class_uid"]).and_then(as_text);
     let class = class.unwrap_or_else(|| "unknown".to_owned());
     *gathered.class_counts.entry(class).or_insert(0) += 1;
-    let source = first(&event, SOURCES).or(found.source).and_then(as_text);
+    let source = first(event, SOURCES)
+        .or(found.source.as_ref())
+        .and_then(as_text);
     gathered.sources.extend(source.clone());
-    let uid = event_uid(gathered, &event, found.raw);
+    let uid = event_uid(gathered, event, found.raw);
     let at = gathered.at;
     let table = &mut gathered.table;
     table.set("event_uid", Cell::Text(&uid));
     table.text("source_id", source.as_deref());
     for (column, paths) in TEXTS {
-        table.json(column, first(&event, paths));
+        table.json(column, first(event, paths));
     }
     for (column, paths) in INTEGERS {
-        table.integer(column, first(&event, paths));
+        table.integer(column, first(event, paths));
     }
-    push_type(table, &event);
-    push_lists(table, &event);
-    put_time(table, first(&event, TIMES).or(found.time), Odd::Text, at);
-    if let Some(cost) = first(&event, &["unmapped.cost_usd"]).and_then(as_money) {
+    push_type(table, event);
+    push_lists(table, event);
+    put_time(table, judged.time.as_ref(), Odd::Text, at);
+    if let Some(cost) = first(event, &["unmapped.cost_usd"]).and_then(as_money) {
         table.set("cost_reported_usd", Cell::Money(cost));
     }
-    table.text("trace_uid", trace_uid(&event).as_deref());
+    table.text("trace_uid", trace_uid(event).as_deref());
     table.set("envelope", Cell::Text(found.envelope));
+    let report = &judged.report;
+    table.set("validation_status", Cell::Text(report.status().as_str()));
+    let codes = report.codes.iter().map(|code| code.as_str().to_owned());
+    table.set("validation_codes", Cell::Texts(codes.collect()));
     table.set("raw", Cell::Text(found.raw));
     table.end_row(at);
-    Ok(())
 }
 
 /// The event's own id, else one of its whole content; equal events of one request count up.
@@ -128,7 +121,7 @@ fn event_uid(gathered: &mut Gathered<'_>, event: &Value, raw: &str) -> String {
     })
 }
 
-/// The type as sent, else as class and activity give it.
+/// The type as class and activity give it, else as sent.
 fn push_type(table: &mut Table, event: &Value) {
     let number = |path: &str| first(event, &[path]).and_then(as_integer);
     let computed = || {
@@ -136,7 +129,7 @@ fn push_type(table: &mut Table, event: &Value) {
             .checked_mul(100)?
             .checked_add(number("activity_id")?)
     };
-    if let Some(type_uid) = number("type_uid").or_else(computed) {
+    if let Some(type_uid) = computed().or_else(|| number("type_uid")) {
         table.set("type_uid", Cell::Int64(type_uid));
     }
 }

@@ -4,8 +4,10 @@ use arrow_array::ArrayRef;
 
 use super::logs::{Found, LogFields, as_value};
 use super::rejects::is_zero;
-use crate::decode::attributes::{ContentError, KeyValue, Room, char_boundary};
-use crate::decode::columns::{AttributeColumns, Numbers, Oddities, Text, TextLists, Truths};
+use crate::decode::attributes::{ContentError, KeyValue};
+use crate::decode::columns::{
+    AttributeColumns, Numbers, Oddities, Text, TextLists, Truths, push_long,
+};
 use crate::decode::{Acceptance, DecodeError, Limits};
 
 /// The growing columns of log records; see the schema for what each means.
@@ -146,22 +148,7 @@ impl LogColumns {
             self.body.push_null();
             return Ok(false);
         }
-        let max = limits.value_bytes_max;
-        let start = self.body.next_start();
-        let out = self.body.open_row();
-        let room = Room {
-            depth: limits.value_depth_max,
-            end: start.saturating_add(max),
-        };
-        value.write_text(out, room)?;
-        let written = out.get(start..).unwrap_or_default();
-        let cut = written.len() > max;
-        if cut {
-            simdutf8::basic::from_utf8(written).map_err(|_| ContentError::Utf8)?;
-            out.truncate(start + char_boundary(written, max));
-        }
-        self.body.end_row();
-        Ok(cut)
+        push_long(&mut self.body, &value, limits)
     }
 
     /// The finished columns.

@@ -86,7 +86,7 @@ impl Rejects {
         let id = [hex::encode(parts.trace_id), hex::encode(parts.span_id)].join(":");
         self.rows.push(Rejection {
             code: flaw.code(),
-            reason: flaw.reason(),
+            reason: flaw.reason().into(),
             index,
             id: Some(id).filter(|id| id.len() <= 200),
             payload: parts.request().map(|bytes| STANDARD.encode(bytes)),

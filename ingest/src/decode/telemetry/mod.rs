@@ -186,7 +186,7 @@ impl Gathered<'_> {
         self.rejected_count += 1;
         self.rejections.push(Rejection {
             code: "not_an_event",
-            reason: FAILED,
+            reason: FAILED.into(),
             index,
             id: None,
             payload: Some(raw.get().to_owned()).filter(|raw| raw.len() <= PAYLOAD_BYTES_MAX),

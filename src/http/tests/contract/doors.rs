@@ -330,7 +330,7 @@ pub(super) fn good(door: Door) -> Bytes {
     match door {
         Door::Otlp | Door::Grpc => framed(door, spans(1)),
         Door::Audit => Bytes::from_static(b"{\"alerts\":[{\"type\":\"x\"}]}"),
-        Door::Ocsf => Bytes::from_static(b"{\"class_uid\":2004}"),
+        Door::Ocsf => Bytes::from_static(b"{\"class_uid\":2004,\"time\":1763719200000}"),
         Door::Events => Bytes::from_static(b"{\"events\":[{\"skill_id\":\"pdf\"}]}"),
         Door::Query | Door::Other => Bytes::from_static(b"{\"sql\":\"SELECT 1\"}"),
     }
@@ -342,7 +342,11 @@ pub(super) fn rows(door: Door, count: usize) -> Ask {
     let body: Bytes = match door {
         Door::Otlp | Door::Grpc => framed(door, spans(count)),
         Door::Audit => format!("{{\"alerts\":[{}]}}", repeated("{\"type\":\"x\"}")).into(),
-        Door::Ocsf => format!("[{}]", repeated("{\"class_uid\":2004}")).into(),
+        Door::Ocsf => format!(
+            "[{}]",
+            repeated("{\"class_uid\":2004,\"time\":1763719200000}")
+        )
+        .into(),
         Door::Events => format!("[{}]", repeated("{\"skill_id\":\"pdf\"}")).into(),
         Door::Query | Door::Other => unreachable!("{door:?} stores nothing"),
     };

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
 
-use crate::StoreError;
+use crate::AddressError;
 
 /// Makes TLS connections that trust certain authorities.
 #[derive(Clone)]
@@ -29,11 +29,11 @@ impl Tls {
     /// # Errors
     ///
     /// Where the file cannot be read or holds none.
-    pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, StoreError> {
+    pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, AddressError> {
         let mut roots = RootCertStore::empty();
         match authorities {
             Some(path) => {
-                let none = || StoreError::Authorities {
+                let none = || AddressError::Authorities {
                     path: path.to_owned(),
                 };
                 let all = CertificateDer::pem_file_iter(path).map_err(|_| none())?;
@@ -52,7 +52,7 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|_| StoreError::Silent)?
+            .map_err(|_| AddressError::Tls)?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self(TlsConnector::from(Arc::new(config))))

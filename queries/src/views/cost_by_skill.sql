@@ -18,12 +18,12 @@ WITH by_skill AS (
         sum(cost_usd) AS cost_usd,
         latency_merge(latency_histogram) AS latency
     FROM cost_preferred
-    JOIN cost_sums_daily ON preferred_day = date_trunc('day', period_start) AND preferred_rank = source_rank
+    JOIN {sums} ON preferred_day = date_trunc('day', period_start) AND preferred_rank = source_rank
     GROUP BY period_start, skill
     HAVING sum(calls) <> 0 OR sum(cost_usd) <> 0
 )
 SELECT
-    period_start AS day,
+    period_start AS {period},
     coalesce(skill, '(unattributed)') AS skill,
     calls,
     errors,
