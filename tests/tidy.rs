@@ -460,7 +460,7 @@ fn heavy_tests_wait_to_be_asked_for() -> Result<()> {
             continue;
         }
         found += 1;
-        let tests = text.matches("#[test]").count();
+        let tests = text.matches("#[test]").count() + text.matches("#[tokio::test").count();
         let gates = text.matches("support::skip_unless_heavy()").count();
         assert!(tests > 0, "{} tests nothing", path.display());
         assert_eq!(tests, gates, "{}: a gate for each test", path.display());

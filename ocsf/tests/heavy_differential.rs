@@ -17,12 +17,8 @@ use weir_ocsf::{Checks, FINDINGS_MAX, validate_with};
 #[path = "ocsf/events.rs"]
 mod made;
 
-mod support {
-    /// Whether the heavy tier was not asked for.
-    pub(crate) fn skip_unless_heavy() -> bool {
-        std::env::var("WEIR_HEAVY").as_deref() != Ok("1")
-    }
-}
+#[path = "../../tests/support/heavy.rs"]
+mod support;
 
 /// The tables that the reference reads, by the version that events name.
 const FACTS: &[(&str, &str)] = &[

@@ -17,22 +17,15 @@ mod reader;
 #[path = "clickhouse/server.rs"]
 #[allow(dead_code, reason = "the quick tests use all of it")]
 mod server;
+#[path = "../../tests/support/heavy.rs"]
+mod support;
 
 use server::Server;
 use weir_model::Dataset;
 
-/// True where the heavy tier was not asked for; the caller then returns.
-fn skip_unless_heavy() -> bool {
-    let heavy = std::env::var("WEIR_HEAVY").is_ok_and(|value| value == "1");
-    if !heavy {
-        println!("not run: heavy tier (set WEIR_HEAVY=1)");
-    }
-    !heavy
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_batches_arrive_once() {
-    if skip_unless_heavy() {
+    if support::skip_unless_heavy() {
         return;
     }
     let Some(server) = Server::shared() else {

@@ -10,18 +10,8 @@ mod back;
 mod place;
 #[path = "../../store/tests/server/mod.rs"]
 mod server;
-
-/// What this shares with the heavy tests of the program.
-mod support {
-    /// Whether this test is to be left out, which it says.
-    pub(crate) fn skip_unless_heavy() -> bool {
-        let heavy = std::env::var("WEIR_HEAVY").is_ok_and(|value| value == "1");
-        if !heavy {
-            println!("not run: heavy tier (set WEIR_HEAVY=1)");
-        }
-        !heavy
-    }
-}
+#[path = "../../tests/support/heavy.rs"]
+mod support;
 
 #[test]
 fn nothing_is_lost_or_doubled_in_two_thousand_batches() {

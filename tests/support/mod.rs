@@ -9,6 +9,7 @@
 pub(crate) mod disk;
 pub(crate) mod folder;
 pub(crate) mod grpc;
+mod heavy;
 pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod load;
@@ -19,32 +20,9 @@ pub(crate) mod shim;
 pub(crate) mod storm;
 pub(crate) mod traffic;
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-/// True where the heavy tier was not asked for; the caller then returns.
-pub(crate) fn skip_unless_heavy() -> bool {
-    let heavy = std::env::var("WEIR_HEAVY").is_ok_and(|value| value == "1");
-    if !heavy {
-        println!("not run: heavy tier (set WEIR_HEAVY=1)");
-    }
-    !heavy
-}
-
-/// Says why a test cannot run here; under `CI=true`, where nothing may be left out, it fails.
-pub(crate) fn not_run(why: &str) {
-    assert!(
-        std::env::var("CI").map_or(true, |value| value != "true"),
-        "not run: {why}"
-    );
-    // Past the capture of the test harness, so that a person sees it.
-    writeln!(std::io::stderr(), "not run: {why}").unwrap();
-}
-
-/// A count from the environment, as `xtask torture` sets it.
-pub(crate) fn count_from(variable: &str, default: u32) -> u32 {
-    std::env::var(variable).map_or(default, |text| text.parse().expect(variable))
-}
+pub(crate) use heavy::{count_from, not_run, skip_unless_heavy};
 
 /// Calls `probe` until it gives something; panics with `what` after `limit`.
 pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {

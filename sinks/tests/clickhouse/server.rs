@@ -19,6 +19,10 @@ use weir_sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, ddl};
 use weir_sinks::contract::Destination;
 
 use crate::reader;
+use heavy::not_run;
+
+#[path = "../../../tests/support/heavy.rs"]
+mod heavy;
 
 /// Ends the server when this process ends, however it does, and removes what it has stored.
 const KEEPER: &str = r#"
@@ -63,13 +67,6 @@ fn python() -> Option<PathBuf> {
         "import importlib.util as u; exit(not u.find_spec('chdb'))",
     ]);
     import.status().is_ok_and(|s| s.success()).then_some(python)
-}
-
-/// Says why a test cannot run here; where nothing may be left out it fails.
-fn not_run(why: &str) {
-    let all = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(!all, "not run: {why}");
-    println!("not run: {why}");
 }
 
 pub(crate) fn script(name: &str) -> PathBuf {

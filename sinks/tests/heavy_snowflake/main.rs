@@ -13,6 +13,8 @@
 mod snowpipe;
 
 mod official;
+#[path = "../../../tests/support/heavy.rs"]
+mod support;
 
 use std::time::Duration;
 
@@ -22,18 +24,9 @@ use weir_sinks::testing::{Drill, FaultProxy};
 use snowpipe::Trouble;
 use snowpipe::destination::{Names, Snow};
 
-/// Whether to leave this out: heavy tests run with `WEIR_HEAVY=1` alone.
-fn skip_unless_heavy() -> bool {
-    let heavy = std::env::var("WEIR_HEAVY").is_ok_and(|value| value == "1");
-    if !heavy {
-        println!("not run: heavy tier (set WEIR_HEAVY=1)");
-    }
-    !heavy
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_batches_through_a_bad_network_each_row_once() {
-    if skip_unless_heavy() {
+    if support::skip_unless_heavy() {
         return;
     }
     let mut snow = Snow::start().await;
@@ -61,7 +54,7 @@ async fn two_thousand_batches_through_a_bad_network_each_row_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_holds_with_a_database_for_each_tenant() {
-    if skip_unless_heavy() {
+    if support::skip_unless_heavy() {
         return;
     }
     let mut snow = Snow::start().await;

@@ -10,21 +10,13 @@ use parking_lot::Mutex;
 
 use crate::snowpipe::destination::Snow;
 use crate::snowpipe::{Trouble, auth, integer, variant};
+use crate::support::not_run;
 
 const SCRIPT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/support/snowpipe/x_once.py"
 );
 const ROWS: u64 = 400;
-
-fn not_run(why: &str) {
-    assert!(
-        std::env::var("CI").map_or(true, |value| value != "true"),
-        "not run: {why}"
-    );
-    // Past the capture of the test harness, so that a person sees it.
-    writeln!(std::io::stderr(), "not run: {why}").unwrap();
-}
 
 /// One life of the client, and what it has said so far.
 struct Client {
@@ -94,7 +86,7 @@ fn has_client(python: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_client_delivers_once() {
-    if crate::skip_unless_heavy() {
+    if crate::support::skip_unless_heavy() {
         return;
     }
     let Ok(python) = std::env::var("WEIR_TEST_PYTHON") else {

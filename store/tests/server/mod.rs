@@ -13,6 +13,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+#[path = "../../../tests/support/heavy.rs"]
+mod heavy;
+
+#[allow(unused_imports, reason = "the tests of the binary have it already")]
+pub(crate) use heavy::not_run;
+
 /// How long a start may take on a machine that compiles beside it.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -341,15 +347,4 @@ fn own(folder: &Path) -> Result<(), String> {
         Ok(status) if status.success() => Ok(()),
         _ => Err("Postgres: there is no user postgres: apt-get install postgresql".to_owned()),
     }
-}
-
-/// Says why a test cannot run here; under `CI=true`, where nothing may be left out, it fails.
-#[allow(dead_code, reason = "the tests of the binary have one of their own")]
-pub(crate) fn not_run(why: &str) {
-    assert!(
-        std::env::var("CI").map_or(true, |value| value != "true"),
-        "not run: {why}"
-    );
-    // Past the capture of the test harness, so that a person sees it.
-    writeln!(std::io::stderr(), "not run: {why}").unwrap();
 }
