@@ -22,6 +22,7 @@ pub(crate) mod traffic;
 
 use std::time::{Duration, Instant};
 
+#[allow(unused_imports, reason = "each test binary uses a part of this")]
 pub(crate) use heavy::{count_from, not_run, skip_unless_heavy};
 
 /// Calls `probe` until it gives something; panics with `what` after `limit`.

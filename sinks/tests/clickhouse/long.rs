@@ -13,7 +13,7 @@ use weir_sinks::testing::{ListSource, MemoryCursors};
 use weir_sinks::{DeadLetters, Delivery, DeliveryConfig, Part, Sink};
 
 use crate::server::{Place, Server, apply, ask, run, script};
-use crate::skip_unless_heavy;
+use crate::support::skip_unless_heavy;
 
 fn node(bits: u64) -> NodeId {
     NodeId::from_bits(bits)

@@ -1,7 +1,7 @@
 //! Snowflake's own client at the stand-in: if it delivers each row once through kills, lost answers
 //! and invalid channels, then what the stand-in does is what that client was made for.
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;

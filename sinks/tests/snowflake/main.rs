@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use weir_model::{Batch, BatchId, Dataset, NodeId};
-use weir_sinks::contract::{assert_holds, sample_batch, sample_rows};
+use weir_sinks::contract::{assert_holds, record, sample_batch, sample_rows};
 use weir_sinks::snowflake::SnowflakeSink;
 use weir_sinks::testing::{Drill, FaultProxy};
 use weir_sinks::{Part, Sink, SinkError};
@@ -118,7 +118,8 @@ fn with_payloads(number: i64, payloads: Vec<String>) -> Batch {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_holds_what_every_sink_must() {
     let snow = Snow::start().await;
-    assert_holds(&snow).await;
+    let proven = assert_holds(&snow).await;
+    record("snowflake", &proven);
     let engine = snow.open().probe().await.unwrap();
     assert_eq!(
         (engine.name.as_str(), engine.version.as_str()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use weir_model::{Dataset, Fault};
-use weir_sinks::contract::{Destination, assert_holds, sample_batch};
+use weir_sinks::contract::{Destination, assert_holds, record, sample_batch};
 use weir_sinks::postgres::{PostgresConfig, PostgresSink, ddl};
 use weir_sinks::testing::Drill;
 use weir_sinks::{Part, Sink};
@@ -18,7 +18,8 @@ async fn postgres_holds() {
     let Some(place) = Place::new().await else {
         return;
     };
-    assert_holds(&place).await;
+    let proven = assert_holds(&place).await;
+    record("postgres", &proven);
 }
 
 /// Each session sees the rows of the tenant that it has set, in every table and partition; the
