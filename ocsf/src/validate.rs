@@ -272,7 +272,7 @@ impl Check {
             let here = Place::Member(place, name);
             match schema.visible(shape, name, self.profiles) {
                 Some(_) if value.is_null() => {}
-                Some(attr) => self.attribute(members, value, attr, (place, &here), depth),
+                Some(attr) => self.attribute(members, value, attr, (place, &here, depth)),
                 None if schema.is_open(shape, self.profiles) => {}
                 None => self.report.found(Code::AttributeUnknown, &here),
             }
@@ -311,16 +311,14 @@ impl Check {
         before.is_some_and(|attr| !attr.required)
     }
 
-    /// Checks a value that is there. `places` are those of the object and of the value.
+    /// Checks a value that is there. It stands at the places of the object and of the value, so deep.
     fn attribute(
         &mut self,
         members: &Map<String, Value>,
         value: &Value,
         attr: &'static Attr,
-        places: (&Place<'_>, &Place<'_>),
-        depth: usize,
+        (there, here, depth): (&Place<'_>, &Place<'_>, usize),
     ) {
-        let (_, here) = places;
         if attr
             .deprecated
             .is_some_and(|since| self.edition.knows(since))
@@ -337,7 +335,7 @@ impl Check {
             self.report.found(Code::AttributeWrongType, here);
         }
         if attr.values.is_some() {
-            self.listed(members, value, attr, places);
+            self.listed(members, value, attr, (there, here));
         }
     }
 

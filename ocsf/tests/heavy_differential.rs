@@ -93,9 +93,9 @@ fn events(outside: &Path, count: usize) -> Vec<Value> {
     let changed = made::changed(bases);
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[6; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let known = |event: &Value| match &event["metadata"]["version"] {
-        Value::String(version) => versions.contains(&version.as_str()),
-        _ => true,
+    let known = |event: &Value| {
+        let version = event["metadata"]["version"].as_str();
+        version.is_none_or(|version| versions.contains(&version))
     };
     let mut events = Vec::new();
     while events.len() < count {

@@ -73,7 +73,7 @@ fn text(column: &Column, place: usize, rows: usize, number: i64) -> ArrayRef {
         "tenant_id" => "acme".to_owned(),
         "trace_id" => format!(
             "{:032x}",
-            (number as u128) << 64 | (row / 12) as u128 * 0x9e37_79b9
+            ((number as u128) << 64) | ((row / 12) as u128 * 0x9e37_79b9)
         ),
         "span_id" | "parent_span_id" => format!("{:016x}", row as u64 * 0x9e37_79b9_7f4a),
         "content_key" => format!("{:032x}", row as u128 * 0x9e37_79b9_7f4a_7c15_85eb),

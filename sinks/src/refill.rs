@@ -98,16 +98,9 @@ impl Refill {
             let through = (first - 1).min(last);
             return Err(SourceError::Skip { dataset, through });
         }
-        let mut next = number;
-        let mut run = Vec::new();
-        for batch in found {
-            if batch.id().number != next {
-                break;
-            }
-            next += 1;
-            run.push(batch);
-        }
-        Ok(run)
+        let run = (number..).zip(found);
+        let run = run.take_while(|(next, batch)| batch.id().number == *next);
+        Ok(run.map(|(_, batch)| batch).collect())
     }
 }
 

@@ -2,6 +2,12 @@
 //! file by its path.
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
+#![allow(
+    clippy::print_stdout,
+    clippy::explicit_write,
+    clippy::unwrap_used,
+    reason = "these lines are for the person who runs the tests"
+)]
 
 use std::io::Write as _;
 

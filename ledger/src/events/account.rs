@@ -85,7 +85,7 @@ impl Recount<'_> {
             let each = |piece: RecordBatch| {
                 // As they are booked: what is no call is left out.
                 let made = to_bookings(self.table, &[piece], &self.terms, (0, 0))?;
-                for (key, _, cost) in made.iter().flat_map(|rows| read(rows)) {
+                for (key, _, cost) in made.iter().flat_map(read) {
                     if let Some(known) = self.known(key) {
                         known.rows += 1;
                         known.row_cost += cost;

@@ -336,6 +336,19 @@ async fn of_two_writers_one_books() {
     assert_eq!(booked(&world).await, expected(&[one]));
 }
 
+/// Lets node "one" work until it has committed once more, and no further.
+async fn stop_once_committed(world: &mut World) {
+    let mut stopped = world
+        .stopping("one", Arc::new(|at| at == "committed"))
+        .await;
+    // The first step may bring the store up; a later one stops after the first table.
+    let mut steps = 0;
+    while stopped.step().await.is_ok() {
+        steps += 1;
+        assert!(steps < 5, "it never stops");
+    }
+}
+
 /// An entry of the order prices events anew as it does spans: what senders reported stays, also of
 /// those that come after the entry, and a stop in between changes nothing.
 #[tokio::test(flavor = "multi_thread")]
@@ -384,16 +397,7 @@ async fn an_entry_prices_events_anew_and_leaves_what_was_reported() {
     );
     ledger.enter(&entry).await.unwrap();
     drop(ledger);
-    let mut stopped = world
-        .stopping("one", Arc::new(|at| at == "committed"))
-        .await;
-    // The first step may bring the store up; a later one stops after the first table.
-    let mut steps = 0;
-    while stopped.step().await.is_ok() {
-        steps += 1;
-        assert!(steps < 5, "it never stops");
-    }
-    drop(stopped);
+    stop_once_committed(&mut world).await;
     settle(&mut world.ledger("two").await).await;
     let late = event(6, telemetry, None, 20);
     world

@@ -168,5 +168,5 @@ fn is_long(number: &Number) -> bool {
         return true;
     }
     let size = number.as_f64().map(f64::abs);
-    size.is_some_and(|size| size >= INTEGER_END && size < LONG_END)
+    size.is_some_and(|size| (INTEGER_END..LONG_END).contains(&size))
 }

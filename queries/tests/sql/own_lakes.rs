@@ -96,7 +96,10 @@ fn every_row_is_seen_once_wherever_it_is_on_its_way() {
             accept(&recent, ["e", "f", "g", "h"]);
             check("a c e g", "b d f h", "in the log").await;
             let second = seal();
-            only_own.append(SPANS, &[second.clone()]).await.unwrap();
+            only_own
+                .append(SPANS, std::slice::from_ref(&second))
+                .await
+                .unwrap();
             check("a c e g", "b d f h", "in the own lake alone").await;
             lakes.append(SPANS, &[second]).await.unwrap();
             check("a c e g", "b d f h", "in both").await;

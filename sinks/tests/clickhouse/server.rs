@@ -22,6 +22,7 @@ use crate::reader;
 use heavy::not_run;
 
 #[path = "../../../tests/support/heavy.rs"]
+#[allow(clippy::duplicate_mod, reason = "a binary may have it beside this")]
 mod heavy;
 
 /// Ends the server when this process ends, however it does, and removes what it has stored.

@@ -50,6 +50,10 @@ pub(crate) struct SinkConfig {
 }
 
 /// What is of one kind of sink.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a process has a handful of them, at its start"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// Another collector, over OTLP/HTTP.

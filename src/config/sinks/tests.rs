@@ -41,10 +41,10 @@ fn read(
 }
 
 fn webhook(config: &Config, name: &str) -> WebhookConfig {
-    match &config.sinks[name].target {
-        Target::Webhook(webhook) => webhook.clone(),
-        other => panic!("{other:?}"),
-    }
+    let Target::Webhook(webhook) = &config.sinks[name].target else {
+        panic!("{:?}", config.sinks[name].target);
+    };
+    webhook.clone()
 }
 
 #[test]
@@ -134,13 +134,23 @@ fn each_setting_of_each_kind_writes_the_field_that_it_reads() {
         for setting in kind.all_settings() {
             let mut sink = (kind.start)();
             let other = match (setting.get)(&sink) {
-                Value::Text(now) => match setting.kind {
-                    Of::OneOf(words) => {
-                        let other = words.iter().find(|word| **word != now);
-                        Value::Text((*other.unwrap()).to_owned())
-                    }
-                    _ => Value::Text("other".into()),
-                },
+                Value::Text(now) => {
+                    let words = match setting.kind {
+                        Of::OneOf(words) => words,
+                        Of::Text
+                        | Of::Switch
+                        | Of::Count
+                        | Of::Size
+                        | Of::Span
+                        | Of::Address
+                        | Of::Ceiling
+                        | Of::Map
+                        | Of::List
+                        | Of::TenantLakes => &["other"],
+                    };
+                    let other = words.iter().find(|word| **word != now);
+                    Value::Text((*other.unwrap()).to_owned())
+                }
                 Value::Switch(on) => Value::Switch(!on),
                 Value::Count(n) => Value::Count(n + 1),
                 Value::Span(time) => Value::Span(time * 2 + Duration::from_secs(1)),

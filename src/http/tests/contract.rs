@@ -284,15 +284,17 @@ async fn meanings(met: &mut Met) {
     for door in [Door::Otlp, Door::Grpc, Door::Audit, Door::Events] {
         met.note("too_many_records", &over.send(doors::rows(door, 6)).await);
     }
-    let keyed = |text: &str| {
-        let alert = format!("{{\"type\":\"x\",\"message\":\"{text} {MARK}\"}}");
-        let body =
-            format!("{{\"source_id\":\"s\",\"idempotency_key\":\"k\",\"alerts\":[{alert}]}}");
-        Ask::new(Door::Audit, body).typed(json)
-    };
+    let keyed = |text: &str| keyed_audit(text).typed(json);
     over.send(keyed("one")).await.succeeded();
     met.note("CONFLICT", &over.send(keyed("two")).await);
     rig.app.stop().await.unwrap();
+}
+
+/// An audit event under a key, with `text` in it.
+fn keyed_audit(text: &str) -> Ask {
+    let alert = format!("{{\"type\":\"x\",\"message\":\"{text} {MARK}\"}}");
+    let body = format!("{{\"source_id\":\"s\",\"idempotency_key\":\"k\",\"alerts\":[{alert}]}}");
+    Ask::new(Door::Audit, body)
 }
 
 async fn questions(met: &mut Met) {

@@ -256,39 +256,10 @@ pub(crate) fn claude_code_logs(session: &str) -> Vec<u8> {
     field(1, &field(2, &[scope, field(2, &call), other].concat()))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn logs_that_tell_of_calls_are_stored_and_booked_once_in_every_coding() {
-    let rig = Rig::start_with(|config| config.ledger.interval = Duration::from_millis(50)).await;
-    let body = testdata("otlp/captured/claude_code.logs.json");
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(&body).unwrap();
-    let request = Request::post("/v1/logs")
-        .header("content-type", JSON)
-        .header("content-encoding", "gzip");
-    let reply = rig
-        .send(request.body(Body::from(gzip.finish().unwrap())).unwrap())
-        .await;
-    assert_eq!(reply.status.as_u16(), 200, "{:?}", reply.body);
-    let told = reply.json();
-    assert_eq!(told["partialSuccess"]["rejectedLogRecords"], "2", "{told}");
-    // Plain, the same bytes are a resend.
-    rig.post("/v1/logs", JSON, body).await;
-    let zstd = zstd::encode_all(claude_code_logs("s2").as_slice(), 1).unwrap();
-    let request = Request::post("/v1/logs")
-        .header("content-type", "application/x-protobuf")
-        .header("content-encoding", "zstd");
-    let reply = rig.send(request.body(Body::from(zstd)).unwrap()).await;
-    assert_eq!(reply.status.as_u16(), 200);
-    assert_eq!(reply.body[..2], [0x0a, reply.body[1]], "a partial success");
-    // GenAI events of a trace: one call that was answered, and one that failed.
-    let events = testdata("otlp/captured/02_openai_v2_content_both.logs.json");
-    let reply = rig.post("/v1/logs", JSON, events).await;
-    assert_eq!(reply.json(), json!({}), "all of it is stored");
-    let sql = "SELECT session_id, model, op_kind, usage_input_tokens, usage_cache_read_tokens, \
-               cost_reported_usd, cost_status, skill_name FROM log_events \
-               WHERE event_name = 'claude_code.api_request' ORDER BY cost_usd DESC, session_id";
+/// The calls of Claude Code's records as they are stored, the dearest first.
+fn claude_code_calls() -> Value {
     let sonnet = "claude-sonnet-4-5-20250929";
-    let wanted = json!([
+    json!([
         // Claude Code counts cached tokens beside the input; here the input includes them.
         [
             "5f1c",
@@ -320,8 +291,41 @@ async fn logs_that_tell_of_calls_are_stored_and_booked_once_in_every_coding() {
             "reported",
             null
         ],
-    ]);
-    assert_eq!(Value::from(rig.sql(sql).await), wanted);
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_that_tell_of_calls_are_stored_and_booked_once_in_every_coding() {
+    let rig = Rig::start_with(|config| config.ledger.interval = Duration::from_millis(50)).await;
+    let body = testdata("otlp/captured/claude_code.logs.json");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&body).unwrap();
+    let request = Request::post("/v1/logs")
+        .header("content-type", JSON)
+        .header("content-encoding", "gzip");
+    let reply = rig
+        .send(request.body(Body::from(gzip.finish().unwrap())).unwrap())
+        .await;
+    assert_eq!(reply.status.as_u16(), 200, "{:?}", reply.body);
+    let told = reply.json();
+    assert_eq!(told["partialSuccess"]["rejectedLogRecords"], "2", "{told}");
+    // Plain, the same bytes are a resend.
+    rig.post("/v1/logs", JSON, body).await;
+    let zstd = zstd::encode_all(claude_code_logs("s2").as_slice(), 1).unwrap();
+    let request = Request::post("/v1/logs")
+        .header("content-type", "application/x-protobuf")
+        .header("content-encoding", "zstd");
+    let reply = rig.send(request.body(Body::from(zstd)).unwrap()).await;
+    assert_eq!(reply.status.as_u16(), 200);
+    assert_eq!(reply.body[..2], [0x0a, reply.body[1]], "a partial success");
+    // GenAI events of a trace: one call that was answered, and one that failed.
+    let events = testdata("otlp/captured/02_openai_v2_content_both.logs.json");
+    let reply = rig.post("/v1/logs", JSON, events).await;
+    assert_eq!(reply.json(), json!({}), "all of it is stored");
+    let sql = "SELECT session_id, model, op_kind, usage_input_tokens, usage_cache_read_tokens, \
+               cost_reported_usd, cost_status, skill_name FROM log_events \
+               WHERE event_name = 'claude_code.api_request' ORDER BY cost_usd DESC, session_id";
+    assert_eq!(Value::from(rig.sql(sql).await), claude_code_calls());
     until(
         &rig,
         "SELECT source, provider, sum(sign), count(cost_usd), min(trace_id) FROM cost_ledger \

@@ -10,7 +10,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// As [`State::put_note`].
+    /// As [`State::put_note`](crate::State::put_note).
     pub fn put_note(
         &self,
         kind: NoteKind,

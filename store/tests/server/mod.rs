@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 #[path = "../../../tests/support/heavy.rs"]
+#[allow(clippy::duplicate_mod, reason = "a binary may have it beside this")]
 mod heavy;
 
 #[allow(unused_imports, reason = "the tests of the binary have it already")]

@@ -16,12 +16,14 @@ use weir_sinks::snowflake::{SnowflakeConfig, SnowflakeSink};
 use super::auth::{ACCOUNT, KEY_FILE, ROLE, USER};
 use super::{Emulator, decode};
 
+type Decoded = BTreeMap<(String, Dataset), (usize, Vec<RecordBatch>)>;
+
 /// The stand-in, and how sinks get there.
 pub(crate) struct Snow {
     pub(crate) emulator: Emulator,
     pub(crate) config: SnowflakeConfig,
     /// What was decoded of a table before, and how many rows that were: rows are only added.
-    decoded: Mutex<BTreeMap<(String, Dataset), (usize, Vec<RecordBatch>)>>,
+    decoded: Mutex<Decoded>,
 }
 
 impl Snow {

@@ -39,19 +39,15 @@ async fn one_source_of_a_day_counts_and_others_stand_beside_it() {
     }
 }
 
-/// Which source counts is a matter of the day alone: not of the calls that are asked for, nor of
-/// the part of the day, nor of who asks.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_source_of_a_day_is_the_same_for_every_question() {
-    let mut site = Site::new().await;
+/// Of the first day spans and events tell, of the others one or two of the lesser sources.
+fn days_of_sources() -> [Booking; 8] {
     let told = |source, hour: i64, skill, cost| Booking {
         source,
         skill: Some(skill),
         cost: Some(cost),
         ..Booking::at(DAY_START_US + hour * HOUR_US)
     };
-    // The first day has spans and events, the others one or two of the lesser sources.
-    let bookings = [
+    [
         told("span", 1, "pdf", 5),
         told("telemetry_event", 1, "csv", 7),
         told("telemetry_event", 20, "pdf", 9),
@@ -60,8 +56,15 @@ async fn the_source_of_a_day_is_the_same_for_every_question() {
         told("log_event", 48, "csv", 17),
         told("audit", 48, "csv", 19),
         told("audit", 72, "csv", 23),
-    ];
-    site.book(1, &bookings).await;
+    ]
+}
+
+/// Which source counts is a matter of the day alone: not of the calls that are asked for, nor of
+/// the part of the day, nor of who asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_of_a_day_is_the_same_for_every_question() {
+    let mut site = Site::new().await;
+    site.book(1, &days_of_sources()).await;
     let whole = RollupQuestion::default();
     let of = |change: &dyn Fn(&mut RollupQuestion)| {
         let mut question = whole.clone();
