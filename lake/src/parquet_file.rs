@@ -109,7 +109,8 @@ pub fn encode(
     let projected: Vec<RecordBatch> = projected
         .collect::<Result<_, _>>()
         .map_err(|e| fault(e.to_string()))?;
-    let properties = properties(&schema, partition).map_err(|e| fault(e.to_string()))?;
+    let properties = compression(dataset).and_then(|c| properties(&schema, partition, c));
+    let properties = properties.map_err(|e| fault(e.to_string()))?;
     let mut files = Vec::new();
     for (key, mut rows) in group(dataset, pieces, partition)? {
         let mut encoder = Encoder::new(dataset, &schema, &properties)?;
@@ -353,15 +354,25 @@ fn fault(dataset: Dataset, error: &dyn std::error::Error) -> LakeError {
     }
 }
 
+/// How pages are compressed: sums of days are small and read for every question, and a context of zstd for
+/// each column of each file took more time than the rest of the reading; all else is large.
+fn compression(dataset: Dataset) -> Result<Compression, parquet::errors::ParquetError> {
+    if dataset == Dataset::CostDaily {
+        return Ok(Compression::UNCOMPRESSED);
+    }
+    Ok(Compression::ZSTD(ZstdLevel::try_new(1)?))
+}
+
 fn properties(
     schema: &Schema,
     partition: Partition,
+    compression: Compression,
 ) -> Result<WriterProperties, parquet::errors::ParquetError> {
     let parquet = ArrowSchemaConverter::new().convert(schema)?;
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by(concat!("weir ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
         .set_data_page_row_count_limit(PAGE_ROWS_MAX)
         .set_data_page_size_limit(PAGE_BYTES_MAX)

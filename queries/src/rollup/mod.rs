@@ -70,9 +70,17 @@ pub(crate) const TABLES: [SumsTable; 4] = [
 ];
 
 /// Which source counts on which day; written over the first table.
-const PREFERRED: &str = "SELECT preferred_day, min(source_rank) AS preferred_rank FROM (\
-     SELECT date_trunc('day', period_start) AS preferred_day, source_rank FROM cost_sums_daily \
-     GROUP BY 1, 2 HAVING sum(calls) <> 0) GROUP BY preferred_day";
+fn preferred(conditions: &str) -> String {
+    format!(
+        "SELECT preferred_day, min(source_rank) AS preferred_rank FROM (\
+         SELECT {DAY} AS preferred_day, source_rank FROM cost_sums_daily{conditions} \
+         GROUP BY 1, 2 HAVING sum(calls) <> 0) GROUP BY preferred_day"
+    )
+}
+
+/// The number of the day that a period lies in, in SQL. Times have a zone, which makes `date_trunc`
+/// ask a calendar for each row; the summand keeps the division from rounding up before 1970.
+const DAY: &str = "(CAST(period_start AS BIGINT) + 86400000000000000) / 86400000000";
 
 /// The place of `source` in the order of preference, in SQL.
 fn rank() -> String {
@@ -101,7 +109,7 @@ impl SumsTable {
     /// What stands behind its name, where `sums` is the state of its table of sums.
     pub(crate) fn sql<'a>(&self, sums: impl Iterator<Item = &'a Snapshot>) -> String {
         let Some(period) = self.period else {
-            return PREFERRED.to_owned();
+            return preferred("");
         };
         let rank = rank();
         let mut sql = BOOKINGS.replace("{period}", period);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::answer::{COUNTS, DERIVED};
 use super::reconciled::{Reconciled, any_of, quoted};
+use super::{DAY, preferred};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
@@ -242,10 +243,9 @@ impl RollupQuestion {
         // Writing to a text cannot fail.
         let _ = write!(
             sql,
-            "WITH sums AS (SELECT *, date_trunc('day', period_start) AS sums_day FROM ({})), \
-             chosen AS (SELECT preferred_day, preferred_rank FROM cost_preferred{}) SELECT ",
+            "WITH sums AS (SELECT *, {DAY} AS sums_day FROM ({})), chosen AS ({}) SELECT ",
             parts.join(" UNION ALL "),
-            self.days(),
+            preferred(&self.days()),
         );
         for (at, dimension) in self.by.iter().enumerate() {
             let value = dimension.sql();
@@ -282,7 +282,7 @@ impl RollupQuestion {
     fn days(&self) -> String {
         let since = self.since_us.map(|since| round(since, DAY_US, false));
         let until = self.until_us.map(|until| round(until, DAY_US, true));
-        whereas(&between("preferred_day", since, until))
+        whereas(&between("period_start", since, until))
     }
 
     fn conditions(&self, segment: Segment) -> String {

@@ -18,7 +18,7 @@ WITH by_skill AS (
         sum(cost_usd) AS cost_usd,
         latency_merge(latency_histogram) AS latency
     FROM cost_preferred
-    JOIN {sums} ON preferred_day = date_trunc('day', period_start) AND preferred_rank = source_rank
+    JOIN {sums} ON preferred_day = (CAST(period_start AS BIGINT) + 86400000000000000) / 86400000000 AND preferred_rank = source_rank
     GROUP BY period_start, skill
     HAVING sum(calls) <> 0 OR sum(cost_usd) <> 0
 )

@@ -8,6 +8,6 @@ SELECT
     CASE WHEN sum(calls) <> sum(unpriced_calls) THEN sum(cost_usd) END AS cost_usd,
     sum(unpriced_calls) AS calls_without_cost
 FROM cost_preferred
-JOIN cost_sums_daily ON preferred_day = date_trunc('day', period_start) AND preferred_rank = source_rank
+JOIN cost_sums_daily ON preferred_day = (CAST(period_start AS BIGINT) + 86400000000000000) / 86400000000 AND preferred_rank = source_rank
 GROUP BY 1, 2
 HAVING sum(calls) <> 0
