@@ -249,7 +249,10 @@ fn textual() -> Vec<Bomb> {
         json("deep in OCSF", "/v1/ocsf/ingest", &deep, &[400, 422]),
         json("deep in logs", "/v1/logs", &deep, &[400]),
         json("deep in a question", "/v1/query", &deep, &[400, 413]),
-        json("20 million log resources", "/v1/logs", &logs, &[200]),
+        Bomb {
+            times: 8,
+            ..json("20 million log resources", "/v1/logs", &logs, &[200])
+        },
         json("20 million metrics", "/v1/metrics", &metrics, &[200]),
         json("20 million flat spans", "/v1/traces", &spans, &[413]),
         json(

@@ -1,13 +1,14 @@
 //! Rows as JSON objects, one text each.
 //!
-//! NULL members are left out. Every value can be read back exactly: decimals are text, and so are
-//! integers beyond 2^53 on either side, which a reader's doubles would round; times are RFC 3339.
+//! NULL members are left out, but for entries of maps, where a name without a value is not a name that is
+//! missing. Every value can be read back exactly: decimals are text, and so are integers beyond 2^53
+//! on either side, which a reader's doubles would round; times are RFC 3339.
 
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, Decimal128Array, PrimitiveArray, RecordBatch};
+use arrow_array::{Array, Decimal128Array, MapArray, PrimitiveArray, RecordBatch};
 use arrow_json::LineDelimitedWriter;
 use arrow_json::WriterBuilder;
 use arrow_json::writer::{Encoder, EncoderFactory, EncoderOptions, LineDelimited, NullableEncoder};
@@ -42,10 +43,15 @@ impl EncoderFactory for Exact {
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
         let money = array.as_any().downcast_ref::<Decimal128Array>();
         let whole = array.as_primitive_opt::<Int64Type>();
-        let encoder: Box<dyn Encoder + 'a> = match (money, whole) {
-            (Some(money), _) => Box::new(Money(money)),
-            (None, Some(whole)) => Box::new(Whole(whole)),
-            (None, None) => return Ok(None),
+        let texts = array.as_map_opt().filter(|map| {
+            let entries = map.entries().columns();
+            entries.iter().all(|c| c.as_string_opt::<i32>().is_some())
+        });
+        let encoder: Box<dyn Encoder + 'a> = match (money, whole, texts) {
+            (Some(money), _, _) => Box::new(Money(money)),
+            (None, Some(whole), _) => Box::new(Whole(whole)),
+            (None, None, Some(texts)) => Box::new(Texts(texts)),
+            (None, None, None) => return Ok(None),
         };
         Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
     }
@@ -75,6 +81,27 @@ impl Encoder for Whole<'_> {
     }
 }
 
+/// Names and texts, each of which may be NULL.
+struct Texts<'a>(&'a MapArray);
+
+impl Encoder for Texts<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let entries = self.0.value(row);
+        let [names, texts] = [0, 1].map(|at| entries.column(at).as_string::<i32>());
+        out.push(b'{');
+        for (at, (name, text)) in names.iter().zip(texts).enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            // Writing to memory cannot fail.
+            let _ = serde_json::to_writer(&mut *out, name.unwrap_or_default());
+            out.push(b':');
+            let _ = serde_json::to_writer(&mut *out, &text);
+        }
+        out.push(b'}');
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +125,30 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// The sample rows have names without a value, odd characters and empty maps.
+    #[test]
+    fn maps_keep_every_name_with_or_without_a_value() {
+        let batch = crate::contract::sample_batch(Dataset::Spans, &NodeId::from_bits(7), 1);
+        let text = String::from_utf8(lines(batch.rows()).unwrap()).unwrap();
+        let map = batch.rows()["attributes"].as_map();
+        let mut unset = 0;
+        for (at, line) in text.lines().enumerate() {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap();
+            let wanted: Option<serde_json::Value> = map.is_valid(at).then(|| {
+                let entries = map.value(at);
+                let names = entries.column(0).as_string::<i32>().iter();
+                let texts = entries.column(1).as_string::<i32>().iter();
+                unset += entries.column(1).null_count();
+                names
+                    .map(|n| n.unwrap().to_owned())
+                    .zip(texts.map(serde_json::Value::from))
+                    .collect()
+            });
+            assert_eq!(row.get("attributes"), wanted.as_ref(), "row {at}");
+        }
+        assert!(unset > 0, "the sample has no name without a value");
     }
 
     #[test]
