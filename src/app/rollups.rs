@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use weir_lake::{Lake, LakeFile, Snapshot};
+use weir_lake::{Bounds, Lake, LakeFile, Snapshot};
 use weir_model::{Batch, BatchId, Dataset, NodeId, TenantId};
 use weir_transforms::rollup::{self, Grain};
 
@@ -31,8 +31,11 @@ use crate::app::ledger::{Booking, ledgers};
 
 /// How often the ledger is looked at.
 const EVERY: Duration = Duration::from_secs(10);
-/// Batches of the ledger that are read at once: they bound the memory that is taken.
+/// Batches of the ledger that are read at once.
 const BATCHES_MAX: i64 = 64;
+/// Rows of the ledger that are read at once, but for those of one batch: they bound the memory that is
+/// taken. A batch has a hundred thousand where events come in fast; 64 such took a node to 4 GiB.
+const ROWS_MAX: u64 = 200_000;
 /// From so many files on, those of a day that still grows are merged.
 const FILES_MAX: usize = 32;
 /// From so many files on, those of a day that is over are merged: it is read for months.
@@ -131,6 +134,30 @@ pub(crate) async fn refresh(
     Ok(())
 }
 
+/// The last batch to be read with batch `from`, at most `last`: few enough, and of few enough rows by
+/// what the files say of themselves. Batches of other nodes count as well, which costs a round.
+fn within(ledger: &Snapshot, from: i64, last: i64) -> i64 {
+    let last = last.min(from.saturating_add(BATCHES_MAX - 1));
+    let mut files: Vec<(i64, u64)> = Vec::new();
+    for file in ledger.files() {
+        let bounds = file.stats.get("_batch").and_then(|s| s.bounds.as_ref());
+        if let Some(Bounds::Int { min, max }) = bounds
+            && (from..=last).contains(max)
+        {
+            files.push((*min, file.rows));
+        }
+    }
+    files.sort_unstable();
+    let mut rows = 0;
+    for (min, more) in files {
+        rows += more;
+        if rows > ROWS_MAX && min > from {
+            return min - 1;
+        }
+    }
+    last
+}
+
 /// Appends the sums of every batch of the ledger that the table lacks.
 async fn catch_up(lake: &Lake, ledger: &Snapshot, grain: Grain) -> anyhow::Result<()> {
     let dataset = grain.dataset();
@@ -139,7 +166,7 @@ async fn catch_up(lake: &Lake, ledger: &Snapshot, grain: Grain) -> anyhow::Resul
     for (node, last) in ledger.nodes() {
         let mut done = sums.committed(node);
         while done < last {
-            let batches = done + 1..=last.min(done.saturating_add(BATCHES_MAX));
+            let batches = done + 1..=within(ledger, done + 1, last);
             let end = *batches.end();
             let wanted = (node, batches.clone());
             let rows = lake.rows_of_batches(ledger, wanted, &columns).await?;
